@@ -1,0 +1,177 @@
+"""How a process finds the user's training function: by file and name, by module and name, or as a parcel."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import importlib
+import importlib.util
+import os
+import runpy
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from warren.errors import InvalidType, InvalidValue, UnknownName
+from warren.values import Json, Lookup
+
+LOADED_AS = "__warren__"
+"""The name that a user's file is loaded under, so that nothing under ``__main__`` runs."""
+
+WORKER_VARIABLE = "WARREN_WORKER"
+"""Set in the environment of workers: a run cannot be started while one loads the user's file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Where the training function is.
+
+    Attributes:
+        kind: ``file``: loaded from a file; ``module``: imported; ``parcel``: sent by cloudpickle to this run's own
+            workers and never stored.
+        name: Its name inside the file or module.
+        file: The file that it stands in.
+        module: The module's name, for ``module``.
+        path: A folder that imports may come from.
+        digest: SHA-256 of the file when the run was made, shortened; tells that the code has changed.
+    """
+
+    kind: Literal["file", "module", "parcel"]
+    name: str = ""
+    file: str = ""
+    module: str = ""
+    path: str = ""
+    digest: str = ""
+
+    @classmethod
+    def load(cls, record: Json) -> Entry:
+        """The entry that a record keeps."""
+        if not isinstance(record, dict):
+            raise InvalidValue(f"the record holds no entry, but {record!r}")
+        return cls(**{name: value for name, value in record.items() if name != "$"})  # type: ignore[arg-type]
+
+
+def file_digest(file: str) -> str:
+    """A short digest of a file's content, or the empty string where it cannot be read."""
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def entry_of(train: Any) -> Entry:
+    """How another process can find a training function.
+
+    Args:
+        train: A function, or an object such as a `Task` that stands in a module under some name.
+
+    Returns:
+        A file or module where it can be found there under a name, else a parcel.
+    """
+    module_name = getattr(train, "__module__", None)
+    # A Task is an instance: it stands in the module of its functions, not in that of its class.
+    owner = getattr(train, "init", train) if not getattr(train, "__qualname__", "") else train
+    module_name = getattr(owner, "__module__", module_name)
+    module = sys.modules.get(str(module_name))
+    file = getattr(module, "__file__", None)
+    code = getattr(owner, "__code__", None)
+    if module is None or file is None or (code is not None and not _same(code.co_filename, file)):
+        return Entry(kind="parcel")
+    name = next((name for name, value in vars(module).items() if value is train), None)
+    if name is None:
+        return Entry(kind="parcel")
+    file = os.path.abspath(file)
+    spec = getattr(module, "__spec__", None)
+    if module_name == "__main__" and spec is not None and spec.name and "." in spec.name:
+        module_name = spec.name  # python -m package.module
+    if module_name not in ("__main__", LOADED_AS) and _importable(str(module_name), file):
+        return Entry(
+            kind="module", name=name, file=file, module=str(module_name), path=_root(file, str(module_name)),
+            digest=file_digest(file),
+        )  # fmt: skip
+    return Entry(kind="file", name=name, file=file, path=os.path.dirname(file), digest=file_digest(file))
+
+
+def _same(a: str, b: str) -> bool:
+    return os.path.abspath(a) == os.path.abspath(b)
+
+
+def _importable(module: str, file: str) -> bool:
+    """Whether a new interpreter that looks in the module's own root would find this very file."""
+    depth = len(module.split("."))
+    parts = Path(file).with_suffix("").parts
+    tail = parts[:-1] if parts[-1] == "__init__" else parts
+    return tail[-depth:] == tuple(module.split("."))
+
+
+def _root(file: str, module: str) -> str:
+    parts = Path(file).with_suffix("").parts
+    levels = len(module.split(".")) + (1 if parts[-1] == "__init__" else 0)
+    return str(Path(*parts[:-levels]))
+
+
+class Loaded:
+    """The user's code in this process: its names, for the training function and for settings.
+
+    Args:
+        entry: Where it is.
+
+    Raises:
+        InvalidValue: The file is not there or cannot be loaded; the message has the error of the file.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+        self.names: Mapping[str, Any] = {}
+        if entry.path and entry.path not in sys.path:
+            sys.path.insert(0, entry.path)
+        if entry.kind == "parcel":
+            return
+        try:
+            if entry.kind == "file":
+                if not os.path.exists(entry.file):
+                    raise InvalidValue(f"the training file {entry.file} is not there")
+                self.names = runpy.run_path(entry.file, run_name=LOADED_AS)
+            else:
+                self.names = vars(importlib.import_module(entry.module))
+        except (InvalidValue, InvalidType, UnknownName):
+            raise
+        except SystemExit as error:
+            raise InvalidValue(f"{entry.file} ended the process while it was loaded: exit {error.code}") from None
+        except Exception as error:
+            raise InvalidValue(
+                f"{entry.file or entry.module} cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+
+    def train(self) -> Callable[[Any], Any]:
+        """The training function.
+
+        Raises:
+            UnknownName: The file has no such name.
+            InvalidType: What it names cannot be called.
+        """
+        if self._entry.name not in self.names:
+            raise UnknownName(f"{self._entry.file or self._entry.module} has no {self._entry.name!r}")
+        train = self.names[self._entry.name]
+        if not callable(train):
+            raise InvalidType(f"{self._entry.name!r} in {self._entry.file} is no function, but {train!r}")
+        return train  # type: ignore[no-any-return]
+
+    def find(self) -> Lookup:
+        """Look-up of the classes and functions that settings name: warren's own, the file's, or a module's."""
+
+        def find(module: str, name: str) -> Any:
+            if module in ("__main__", LOADED_AS) or (module == self._entry.module and self.names):
+                thing: Any = self.names.get(name.split(".")[0])
+                if thing is None:
+                    raise UnknownName(f"the settings name {name!r}, which {self._entry.file} does not have")
+                rest = name.split(".")[1:]
+            else:
+                thing, rest = importlib.import_module(module), name.split(".")
+            for part in rest:
+                thing = builtins.getattr(thing, part)
+            return thing
+
+        return find

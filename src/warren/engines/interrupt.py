@@ -1,0 +1,47 @@
+"""Ctrl-C in two steps: the first lets intervals end, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupts:
+    """Counts SIGINT and SIGTERM while it is entered. In a thread that is not the main one it does nothing.
+
+    Attributes:
+        count: How many have come.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, old in self._old.items():
+            signal.signal(number, old)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        self.second()
+
+    def second(self) -> None:
+        """What the second one does where the engine cannot look in between: nothing here."""
+
+
+class Breaking(Interrupts):
+    """Breaks into user code at the second interrupt, since that runs in this very thread."""
+
+    def second(self) -> None:
+        if self.count >= 2:
+            raise KeyboardInterrupt

@@ -1,0 +1,43 @@
+"""One worker's work: training functions called for one member after another."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from warren.errors import WarrenError
+from warren.training import Slot, Turns, Watch
+
+Train = Callable[[Slot], Any]
+
+
+def work(train: Train, turns: Turns) -> None:
+    """Train members until there is nothing more to do for this worker.
+
+    What user code raises is its member's failure; what it does wrong with the slot is the user's mistake and ends the
+    run. Either way the member is given back.
+
+    Args:
+        train: The training function.
+        turns: Where members come from.
+
+    Raises:
+        WarrenError: The loop broke the slot's protocol, or the run has failed.
+    """
+    watch = Watch(turns.settings.space, turns.warn)
+    row = turns.next()
+    while row is not None:
+        try:
+            slot = Slot(turns, row, watch)
+            train(slot)
+            row = slot.finish()
+        except WarrenError:
+            turns.release()
+            raise
+        except Exception:
+            turns.fail(traceback.format_exc())
+            row = turns.next()
+        except BaseException:
+            turns.release()
+            raise

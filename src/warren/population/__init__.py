@@ -1,0 +1,45 @@
+"""The functional core: facts, transitions, the view of a decision, keyed randomness. No I/O, no clock."""
+
+from warren.population.keys import Keys
+from warren.population.log import Facts, Log, retained
+from warren.population.plan import Action, Assign, Hold, Pin, Plan, Retire, Unpin
+from warren.population.rows import (
+    CheckpointRow,
+    EventRow,
+    Goal,
+    IntervalRow,
+    MemberRow,
+    Report,
+    RunRow,
+    WorkerRow,
+)
+from warren.population.stop import Stop, better
+from warren.population.transition import boundary, transition
+from warren.population.view import View
+
+__all__ = [
+    "Action",
+    "Assign",
+    "CheckpointRow",
+    "EventRow",
+    "Facts",
+    "Goal",
+    "Hold",
+    "IntervalRow",
+    "Keys",
+    "Log",
+    "MemberRow",
+    "Pin",
+    "Plan",
+    "Report",
+    "Retire",
+    "RunRow",
+    "Stop",
+    "Unpin",
+    "View",
+    "WorkerRow",
+    "better",
+    "boundary",
+    "retained",
+    "transition",
+]

@@ -1,0 +1,194 @@
+"""The log of reports, folded so that a decision at any interval is quick.
+
+Each worker keeps one and feeds it what the store says has changed. Only the newest part of a long run is kept.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warren.population.rows import Goal, IntervalRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Every member's report at one interval, or else its newest older one, as arrays over the members.
+
+    Attributes:
+        members: Numbers of the members that have such a report, in no order that may matter. Shape (n,), int64.
+        scores: Their scores turned so that greater is better; -inf where not finite. Shape (n,), float64.
+        healthy: Whether the report is a finite score. Shape (n,), bool.
+        rows: The reports themselves, in the same order.
+        place: Where a member stands in these.
+    """
+
+    members: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    healthy: NDArray[np.bool_]
+    rows: Sequence[IntervalRow]
+    place: Mapping[int, int]
+
+
+class Log:
+    """Reports by member, as far back as strategies look.
+
+    Args:
+        goal: What counts as better.
+        history: How many intervals behind the least-trained member are kept; None keeps all.
+    """
+
+    def __init__(self, goal: Goal, *, history: int | None = 64) -> None:
+        self._sign = 1.0 if goal == "max" else -1.0
+        self._history = history
+        self._reports: dict[int, list[IntervalRow]] = {}
+        self._cached: dict[int, _Table] = {}
+        self._added = 0
+        self.revision = 0
+
+    def update(self, rows: Iterable[IntervalRow], revision: int) -> None:
+        """Take in rows that are new or have changed, up to a revision."""
+        for row in rows:
+            self._put(row)
+        self.revision = max(self.revision, revision)
+        if self._history is not None and self._added > 4096:
+            self._prune(self._history)
+
+    def members(self) -> Iterable[int]:
+        """Members that have reported."""
+        return self._reports.keys()
+
+    def reports(self, member: int) -> Sequence[IntervalRow]:
+        """A member's reports, oldest first, without those taken back."""
+        return self._reports.get(member, ())
+
+    def newest(self, member: int, at: int) -> IntervalRow | None:
+        """A member's report at an interval, or its newest older one; pending scores are passed over."""
+        reports = self._reports.get(member, ())
+        for row in reversed(reports[: bisect_right(reports, at, key=_interval)]):
+            if row.status != "pending":
+                return row
+        return None
+
+    def loadable(self, member: int, at: int) -> IntervalRow | None:
+        """The report whose checkpoint is copied from a member by one that stands at an interval.
+
+        It is the newest at or before that interval among those that are kept, else the oldest one after it.
+        """
+        kept = retained(self._reports.get(member, ()))
+        before = [row for row in kept if row.interval <= at]
+        return before[-1] if before else kept[0] if kept else None
+
+    def facts(self, at: int) -> Facts:
+        """Everybody's report at equal progress; see `newest`. Read it before the next `update`, and do not write."""
+        table = self._cached.get(at)
+        if table is None:
+            if len(self._cached) >= 16:  # members stand at few intervals at a time; forget the lowest
+                del self._cached[min(self._cached)]
+            table = self._cached[at] = _Table(self._sign, len(self._reports))
+            for member in sorted(self._reports):
+                row = self.newest(member, at)
+                if row is not None:
+                    table.put(row)
+        return table.facts()
+
+    def _put(self, row: IntervalRow) -> None:
+        reports = self._reports.setdefault(row.member, [])
+        place = bisect_right(reports, row.interval, key=_interval)
+        known = place > 0 and reports[place - 1].interval == row.interval
+        if row.voided is not None:
+            if known and reports[place - 1].id == row.id:
+                del reports[place - 1]
+            self._cached.clear()  # rare: a lease was lost with work that had been reported
+        elif known:
+            reports[place - 1] = row
+            self._cached.clear()  # rare: a score came late
+        else:
+            reports.insert(place, row)
+            self._added += 1
+            if row.status != "pending":
+                for at, table in self._cached.items():
+                    if row.interval <= at:
+                        table.put(row)
+
+    def _prune(self, history: int) -> None:
+        self._added = 0
+        floor = min((reports[-1].interval for reports in self._reports.values() if reports), default=0) - history
+        for reports in self._reports.values():
+            keep = bisect_right(reports, floor, key=_interval)
+            # What is loadable stays, however old: the checkpoint is there and may be asked for.
+            del reports[: min(keep, max(0, len(reports) - 2))]
+
+
+class _Table:
+    """Facts at one interval, kept up to date report by report in growing arrays."""
+
+    def __init__(self, sign: float, room: int) -> None:
+        self._sign = sign
+        self._place: dict[int, int] = {}
+        self._rows: list[IntervalRow] = []
+        self._members = np.zeros(room, dtype=np.int64)
+        self._scores = np.zeros(room, dtype=np.float64)
+        self._healthy = np.zeros(room, dtype=np.bool_)
+
+    def put(self, row: IntervalRow) -> None:
+        place = self._place.get(row.member)
+        if place is None:
+            place = self._place[row.member] = len(self._rows)
+            self._rows.append(row)
+            if place >= len(self._members):
+                for name in ("_members", "_scores", "_healthy"):
+                    array = getattr(self, name)
+                    setattr(self, name, np.concatenate([array, np.zeros(len(array) + 16, array.dtype)]))
+            self._members[place] = row.member
+        elif row.interval < self._rows[place].interval:
+            return
+        healthy = row.status == "ok" and row.score is not None
+        self._rows[place] = row
+        self._healthy[place] = healthy
+        self._scores[place] = self._sign * row.score if healthy and row.score is not None else -np.inf
+
+    def facts(self) -> Facts:
+        n = len(self._rows)
+        return Facts(
+            members=self._members[:n],
+            scores=self._scores[:n],
+            healthy=self._healthy[:n],
+            rows=self._rows,
+            place=self._place,
+        )
+
+
+def _interval(row: IntervalRow) -> int:
+    return row.interval
+
+
+def retained(reports: Sequence[IntervalRow]) -> list[IntervalRow]:
+    """Which of a member's own reports keep their checkpoint: the newest, and the two newest at a boundary.
+
+    Two, because a member that is still to decide at the last boundary meets others that are one ahead.
+
+    Args:
+        reports: The member's reports, oldest first.
+
+    Returns:
+        The reports whose checkpoint is kept, oldest first; at most three.
+    """
+    kept: list[IntervalRow] = []
+    boundaries = 0
+    for row in reversed(reports):
+        if row.checkpoint is None:
+            continue
+        if row.boundary and boundaries < 2:
+            boundaries += 1
+            kept.append(row)
+        elif not kept:
+            kept.append(row)
+        if boundaries == 2:
+            break
+    kept.reverse()
+    return kept

@@ -1,0 +1,228 @@
+"""The life of a member: which event may meet it in which state, and what becomes of it.
+
+| from | event | to |
+| --- | --- | --- |
+| waiting | claim | leased |
+| leased | assign | leased |
+| waiting | assign | waiting |
+| leased | report | leased (not yet due again), waiting, done, quarantined |
+| leased | fail | waiting, quarantined |
+| leased | release | waiting |
+| waiting, leased | retire | done |
+| waiting, leased | hold | waiting |
+| done, quarantined | extend | waiting |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from warren.errors import InvalidTransition
+from warren.population.plan import Assign
+from warren.population.rows import CheckpointRow, MemberRow, MemberState, Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A worker takes the member."""
+
+    token: str
+    worker: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assigned:
+    """A decision gives the member its next state. `source` is the checkpoint of its first source, if any."""
+
+    assign: Assign
+    source: CheckpointRow | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """The member's interval ended and is stored under `id`. `keep` leaves the lease with the worker."""
+
+    report: Report
+    id: int
+    limit: int
+    tries: int
+    keep: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """User code raised, or the worker was lost while training. `counts` blames the member."""
+
+    error: str
+    tries: int
+    counts: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """The worker gives the member back without a fault."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retired:
+    """A decision ends the member."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A decision lets the member wait for its group."""
+
+    until: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extend:
+    """More intervals, or another chance for a quarantined member."""
+
+
+Event: TypeAlias = Claim | Assigned | Reported | Failed | Release | Retired | Held | Extend
+
+ALLOWED: Mapping[type, frozenset[MemberState]] = {
+    Claim: frozenset({"waiting"}),
+    Assigned: frozenset({"waiting", "leased"}),
+    Reported: frozenset({"leased"}),
+    Failed: frozenset({"leased"}),
+    Release: frozenset({"leased"}),
+    Retired: frozenset({"waiting", "leased"}),
+    Held: frozenset({"waiting", "leased"}),
+    Extend: frozenset({"done", "quarantined"}),
+}
+
+
+def transition(row: MemberRow, event: Event) -> MemberRow:
+    """What becomes of a member.
+
+    Args:
+        row: The member as it stands.
+        event: What happened.
+
+    Returns:
+        The member after it; its revision is left to the store.
+
+    Raises:
+        InvalidTransition: The event cannot happen in that state; the message tells the whole row.
+    """
+    if row.state not in ALLOWED[type(event)]:
+        raise InvalidTransition(
+            f"{type(event).__name__} cannot happen to a member that is {row.state}: {event!r} met {row!r}"
+        )
+    if isinstance(event, Claim):
+        return replace(_rolled_back(row), state="leased", token=event.token, worker=event.worker, hold=None)
+    if isinstance(event, Assigned):
+        return _assign(row, event.assign, event.source)
+    if isinstance(event, Reported):
+        return _report(row, event)
+    if isinstance(event, Failed):
+        failures = row.failures + 1 if event.counts else row.failures
+        back = _rolled_back(row)
+        return replace(
+            back,
+            state="quarantined" if failures >= event.tries else "waiting",
+            failures=failures,
+            # The first failure is tried again as it is, since it may have been the machine's; then one decides.
+            due=min(back.due, back.budget) if failures > 1 else back.due,
+            error=event.error,
+            token=None,
+            worker=None,
+        )
+    if isinstance(event, Release):
+        return replace(_rolled_back(row), state="waiting", token=None, worker=None)
+    if isinstance(event, Retired):
+        return replace(row, state="done", token=None, worker=None, role="retired")
+    if isinstance(event, Held):
+        return replace(row, state="waiting", token=None, worker=None, hold=event.until)
+    return replace(row, state="waiting", failures=0)
+
+
+def _rolled_back(row: MemberRow) -> MemberRow:
+    """The member at its newest kept state; what was provisional is gone."""
+    return replace(row, budget=row.saved, age=row.age - (row.budget - row.saved), last=None)
+
+
+def _assign(row: MemberRow, assign: Assign, source: CheckpointRow | None) -> MemberRow:
+    row = replace(
+        row,
+        hyperparameters=assign.hyperparameters,
+        due=row.budget + max(1, assign.intervals),
+        group=row.group if assign.group is None else assign.group,
+        role=row.role if assign.role is None else assign.role,
+        opponents=assign.opponents,
+        tag=assign.tag,
+        via=assign.via,
+        next=None,
+    )
+    if assign.via == "keep":
+        return row
+    if assign.via == "fresh" or source is None:
+        return replace(
+            row, start=None, saved=row.budget, age=0, parents=(), last=None, origin="fresh", sources=(),
+            birth=row.birth + (1 if row.budget or row.failures else 0), kept=None,
+        )  # fmt: skip
+    return replace(
+        row,
+        start=source.name,
+        saved=row.budget,
+        age=source.age,
+        parents=() if source.source is None else (source.source,),
+        last=None,
+        origin="warm" if source.member is None else "rescue" if row.failures else "exploit",
+        kept=row.start,
+        sources=assign.sources if len(assign.sources) > 1 else (),
+    )
+
+
+def _report(row: MemberRow, event: Reported) -> MemberRow:
+    report = event.report
+    budget = row.budget + 1
+    due = row.due if report.due is None else report.due
+    diverged = report.status == "diverged"
+    failures = row.failures + 1 if diverged else 0
+    state: MemberState
+    if failures >= event.tries:
+        state = "quarantined"
+    elif budget >= event.limit:
+        state = "done"
+    elif event.keep and budget < due and not diverged and row.next is None:
+        state = "leased"
+    else:
+        state = "waiting"
+    held = state == "leased"
+    row = replace(
+        row,
+        state=state,
+        budget=budget,
+        due=min(due, budget) if diverged else due,
+        failures=failures,
+        error="the score was not finite" if diverged else row.error,
+        token=row.token if held else None,
+        worker=row.worker if held else None,
+    )
+    if diverged:  # its interval is used up, its state is not kept
+        back = row.age - (budget - 1 - row.saved)
+        return replace(row, saved=budget, age=back, last=None)
+    row = replace(row, age=row.age + 1)
+    if report.checkpoint is None:
+        return replace(row, last=event.id)
+    return replace(
+        row, start=report.checkpoint.name, saved=budget, parents=(event.id,), last=None, origin="continue",
+        kept=None, sources=(), via="keep",
+    )  # fmt: skip
+
+
+def boundary(row: MemberRow, report: Report, limit: int) -> bool:
+    """Whether the interval that `row` is training ends where a decision, or the end, comes.
+
+    Args:
+        row: The member that is training it.
+        report: What is known of its end.
+        limit: Intervals for each member.
+    """
+    due = row.due if report.due is None else report.due
+    return row.budget + 1 >= min(due, limit) or report.status == "diverged"

@@ -1,0 +1,13 @@
+"""A member's state as a tree of arrays: its encoding as bytes, and the adapters of the objects that hold it.
+
+Importing this imports neither torch nor JAX; each is used only once an object of it is seen.
+"""
+
+from __future__ import annotations
+
+from warren.state.adapters import Adapter, adapt
+from warren.state.codec import Buffer, Chunk, Encoded, decode, digest, encode
+from warren.state.leaves import clone
+from warren.state.tree import Tree
+
+__all__ = ["Adapter", "Buffer", "Chunk", "Encoded", "Tree", "adapt", "clone", "decode", "digest", "encode"]

@@ -1,0 +1,11 @@
+"""The durable record of a run, and the queue that workers take members from.
+
+`MemoryStore` is exported here; `warren.stores.sqlite` is imported where a file is opened, since SQLAlchemy is slow to
+import.
+"""
+
+from warren.stores.base import Store, Turn
+from warren.stores.ledger import Ledger, Rows
+from warren.stores.memory import MemoryStore
+
+__all__ = ["Ledger", "MemoryStore", "Rows", "Store", "Turn"]

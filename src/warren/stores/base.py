@@ -1,0 +1,170 @@
+"""What a store promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from warren.population import (
+    CheckpointRow,
+    EventRow,
+    IntervalRow,
+    MemberRow,
+    Plan,
+    Report,
+    RunRow,
+    WorkerRow,
+)
+from warren.values import Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What a worker gets when it asks for work.
+
+    Attributes:
+        row: The member that it holds now, or None.
+        ended: Why there is nothing more to do in this run, or None: then a member may be free later.
+        run: The run as of this revision.
+        news: Reports that are new or have changed since the revision that the worker knew.
+    """
+
+    row: MemberRow | None
+    ended: str | None
+    run: RunRow
+    news: Sequence[IntervalRow]
+
+
+class Store(Protocol):
+    """The durable record of one run, and the queue that workers take members from.
+
+    Requirements on every implementation:
+
+    - Each method is one transaction: it happens whole or not at all, and transactions happen one after another.
+    - When a method that writes returns, what it wrote survives the death of every process (where the store outlives
+      processes at all).
+    - A write that carries a token changes nothing and raises `StaleLease` unless that token holds a member.
+    - Safe to use from several threads of a process.
+    """
+
+    def create(self, run: RunRow, config: Json, plan: Plan, checkpoints: Iterable[CheckpointRow] = ()) -> bool:
+        """Make the run with its first members. False, and nothing is changed, where the run is there already."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether the run has been made."""
+        ...
+
+    def config(self) -> Json:
+        """The settings that the run was made with."""
+        ...
+
+    def configure(self, config: Json) -> None:
+        """Replace the settings of the run."""
+        ...
+
+    def run(self) -> RunRow:
+        """The run as a whole."""
+        ...
+
+    def update(self, **changes: object) -> RunRow:
+        """Change fields of the run's row: its limit, status, reason, stop, elapsed or synchronous."""
+        ...
+
+    def extend(self, limit: int, plan: Plan, *, revive: bool = False) -> None:
+        """Give every member `limit` intervals in all, add the plan's new members, and set the run going again."""
+        ...
+
+    def claim(self, worker: str, *, since: int) -> Turn:
+        """Lease the least-trained waiting member to a worker."""
+        ...
+
+    def report(self, token: str, report: Report, *, since: int, more: bool = True) -> Turn:
+        """Store the end of an interval; go on with the member until it is due, else claim another if `more`."""
+        ...
+
+    def commit(self, token: str, plan: Plan, *, seen: int, memory_version: int) -> MemberRow:
+        """Carry out a decision for the member that a token holds.
+
+        Raises:
+            StaleLease: The token holds no member.
+            StaleView: A source can no longer be loaded, or the strategy's memory has changed; decide again.
+        """
+        ...
+
+    def fail(self, token: str, error: str, *, counts: bool = True) -> MemberRow:
+        """Take the member back after a failure; its provisional reports are voided."""
+        ...
+
+    def release(self, token: str) -> None:
+        """Take the member back without a fault; its provisional reports are voided."""
+        ...
+
+    def expire(self, workers: Iterable[str], reason: str, *, counts: bool) -> int:
+        """Take back what these workers hold, and mark them as gone. Returns how many members that freed."""
+        ...
+
+    def score(self, interval: int, value: float) -> None:
+        """Fill in the score of a pending interval, by the id of its row."""
+        ...
+
+    def changes(self, since: int) -> tuple[int, Sequence[IntervalRow]]:
+        """The revision, and the reports that are new or have changed since one."""
+        ...
+
+    def members(self) -> list[MemberRow]:
+        """All members, by number."""
+        ...
+
+    def member(self, member: int) -> MemberRow:
+        """One member."""
+        ...
+
+    def interval(self, id: int) -> IntervalRow:
+        """One report by the id of its row."""
+        ...
+
+    def intervals(self) -> list[IntervalRow]:
+        """All reports in the order in which they were stored, without those taken back."""
+        ...
+
+    def checkpoint(self, name: str) -> CheckpointRow:
+        """One checkpoint, with its bytes where they are inline.
+
+        Raises:
+            CheckpointMissing: There is no such checkpoint.
+        """
+        ...
+
+    def kept(self) -> set[str]:
+        """Names of the checkpoints that can be loaded."""
+        ...
+
+    def register(self, worker: WorkerRow) -> None:
+        """Make a worker known, before its first claim."""
+        ...
+
+    def beat(self, workers: Iterable[str]) -> None:
+        """Count a sign of life of each worker."""
+        ...
+
+    def workers(self) -> list[WorkerRow]:
+        """Workers that have not left."""
+        ...
+
+    def note(self, event: EventRow) -> None:
+        """Record something that happened. A warning that is there already in the same words is not repeated."""
+        ...
+
+    def events(self, since: int = 0) -> list[EventRow]:
+        """What happened after a revision."""
+        ...
+
+    def on_dropped(self, call: Callable[[Sequence[str]], None]) -> None:
+        """Have `call` told, after each commit, the names of checkpoints given up whose bytes may be deleted."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections. The store is not used after it."""
+        ...

@@ -1,0 +1,255 @@
+"""The tables of every SQL store, and rows to and from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+schema = Table("warren_schema", metadata, Column("version", Integer, primary_key=True))
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("config", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("revision", Integer, nullable=False),
+    Column("goal", Text, nullable=False),
+    Column("synchronous", Boolean, nullable=False),
+    Column("limit", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("stop", Text),
+    Column("total", Integer, nullable=False),
+    Column("best", Integer),
+    Column("best_score", Float),
+    Column("best_checkpoint", Text),
+    Column("improved", Integer, nullable=False),
+    Column("elapsed", Float, nullable=False),
+    Column("memory", Text),
+    Column("memory_version", Integer, nullable=False),
+)
+
+
+def _run() -> Column[Any]:
+    return Column("run", Integer, ForeignKey("runs.id"), nullable=False, primary_key=True)
+
+
+members = Table(
+    "members",
+    metadata,
+    _run(),
+    Column("member", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("group", Text, nullable=False),
+    Column("budget", Integer, nullable=False),
+    Column("age", Integer, nullable=False),
+    Column("due", Integer, nullable=False),
+    Column("hold", Integer),
+    Column("hyperparameters", Text, nullable=False),
+    Column("start", Text),
+    Column("saved", Integer, nullable=False),
+    Column("parents", Text, nullable=False),
+    Column("last", Integer),
+    Column("origin", Text, nullable=False),
+    Column("kept", Text),
+    Column("via", Text, nullable=False),
+    Column("sources", Text, nullable=False),
+    Column("opponents", Text, nullable=False),
+    Column("birth", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("token", Text, unique=True),
+    Column("worker", Text),
+    Column("next", Text),
+    Column("tag", Text),
+    Column("error", Text),
+    Column("revision", Integer, nullable=False),
+    CheckConstraint("(state = 'leased') = (token IS NOT NULL)", name="leased_has_token"),
+    Index("members_queue", "run", "state", "budget", "member"),
+    Index("members_start", "run", "start"),
+    Index("members_kept", "run", "kept"),
+    Index(
+        "members_combined",
+        "run",
+        sqlite_where=text("sources <> '[]' OR opponents <> '[]'"),
+        postgresql_where=text("sources <> '[]' OR opponents <> '[]'"),
+    ),
+)
+
+intervals = Table(
+    "intervals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("member", Integer, nullable=False),
+    Column("interval", Integer, nullable=False),
+    Column("age", Integer, nullable=False),
+    Column("birth", Integer, nullable=False),
+    Column("parents", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("hyperparameters", Text, nullable=False),
+    Column("score", Float),
+    Column("status", Text, nullable=False),
+    Column("before", Float),
+    Column("samples", Text),
+    Column("curve", Text),
+    Column("metrics", Text, nullable=False),
+    Column("cost", Float, nullable=False),
+    Column("results", Text),
+    Column("checkpoint", Text),
+    Column("boundary", Boolean, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("overhead", Float, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("seen", Integer),
+    Column("group", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("tag", Text),
+    Column("revision", Integer, nullable=False),
+    Column("scored", Integer),
+    Column("voided", Integer),
+    # The newest of revision, scored and voided: what a worker that knows a revision asks by.
+    Column("touched", Integer, nullable=False),
+    CheckConstraint("(status = 'ok') = (score IS NOT NULL)", name="ok_has_score"),
+    Index("intervals_touched", "run", "touched"),
+    Index(
+        "intervals_dense",
+        "run",
+        "member",
+        "interval",
+        unique=True,
+        sqlite_where=text("voided IS NULL"),
+        postgresql_where=text("voided IS NULL"),
+    ),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    _run(),
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("inline", LargeBinary),
+    Column("member", Integer),
+    Column("interval", Integer, nullable=False),
+    Column("age", Integer, nullable=False),
+    Column("source", Integer, ForeignKey("intervals.id")),
+    Column("boundary", Boolean, nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("dropped", Integer),
+    Index(
+        "checkpoints_kept",
+        "run",
+        "member",
+        sqlite_where=text("dropped IS NULL"),
+        postgresql_where=text("dropped IS NULL"),
+    ),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("member", Integer),
+    Column("body", Text),
+    Column("revision", Integer, nullable=False),
+    Index("events_revision", "run", "revision"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    _run(),
+    Column("worker", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("beat", Integer, nullable=False),
+    Column("gpu", Text),
+    Column("left", Boolean, nullable=False),
+    UniqueConstraint("run", "worker"),
+)
+
+Row = TypeVar("Row", RunRow, MemberRow, IntervalRow, CheckpointRow, EventRow, WorkerRow)
+
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
+
+_JSON: Mapping[type, frozenset[str]] = {
+    RunRow: frozenset({"stop", "memory"}),
+    MemberRow: frozenset({"hyperparameters", "next", "tag"}),
+    IntervalRow: frozenset({"hyperparameters", "metrics", "results", "tag"}),
+    CheckpointRow: frozenset(),
+    EventRow: frozenset({"body"}),
+    WorkerRow: frozenset(),
+}
+_TUPLES: Mapping[type, frozenset[str]] = {
+    MemberRow: frozenset({"parents", "sources", "opponents"}),
+    IntervalRow: frozenset({"parents", "samples", "curve"}),
+}
+
+
+class Codec:
+    """Rows of one kind to the parameters of a statement, and back from its result.
+
+    Args:
+        kind: The dataclass.
+    """
+
+    def __init__(self, kind: type[Any]) -> None:
+        self._kind = kind
+        self.names = tuple(f.name for f in fields(kind))
+        self._encoded = tuple(sorted(_JSON[kind] | _TUPLES.get(kind, frozenset())))
+        decoders: dict[str, Callable[[str], Any]] = dict.fromkeys(_JSON[kind], json.loads)
+        decoders.update(dict.fromkeys(_TUPLES.get(kind, ()), _tuple))
+        self._decoders = tuple((self.names.index(name), decoder) for name, decoder in decoders.items())
+
+    def dump(self, row: Any) -> dict[str, Any]:
+        """The row as parameters by column."""
+        body = {name: getattr(row, name) for name in self.names}
+        for name in self._encoded:
+            if body[name] is not None:
+                body[name] = _dumps(body[name])
+        return body
+
+    def load(self, values: Any) -> Any:
+        """The row of values that were selected in the order of `names`."""
+        parts = list(values)
+        for place, decode in self._decoders:
+            if parts[place] is not None:
+                parts[place] = decode(parts[place])
+        return self._kind(**dict(zip(self.names, parts, strict=True)))
+
+
+def _tuple(value: str) -> tuple[Any, ...]:
+    if value == "[]":
+        return ()
+    return tuple(tuple(part) if isinstance(part, list) else part for part in json.loads(value))

@@ -1,0 +1,178 @@
+"""A store in one SQLite file: durable, shared by the processes of one machine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import create_engine, insert, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from warren.errors import StoreError
+from warren.stores.ledger import Ledger, Rows
+from warren.stores.schema import SCHEMA_VERSION, metadata, schema
+from warren.stores.sql import SqlRows
+
+WAL_RESET_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+
+
+def wal_is_safe(version: tuple[int, int, int]) -> bool:
+    """Whether a SQLite version is free of the WAL-reset bug (3.7.0 to 3.51.2, with two back-ports)."""
+    if version >= WAL_RESET_FIXED[0] and version != (3, 52, 0):
+        return True
+    return any(version[:2] == fixed[:2] and version >= fixed for fixed in WAL_RESET_FIXED[1:])
+
+
+def folder_of(path: Path) -> Path:
+    """The folder beside a store's file: its lock, its workers' locks and its checkpoints."""
+    return path.with_name(path.name + ".d")
+
+
+class SQLiteStore(Ledger):
+    """One run of a SQLite file.
+
+    A rollback journal (PERSIST) with ``synchronous=FULL``: a transaction that has returned is on the disk. Writers
+    wait for each other in a fair queue beside SQLite's own lock, whose busy handler lets a writer starve.
+
+    Args:
+        path: The file; made with its folder where it is not there and `create` is true.
+        run: Name of the run in it.
+        create: Make the file where there is none.
+
+    Raises:
+        StoreError: There is no such file, it cannot be written, is damaged, or of another schema version.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        run: str = "default",
+        *,
+        create: bool = True,
+    ) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._mutex = threading.RLock()
+        if not self.path.exists():
+            if not create:
+                raise StoreError(f"there is no store at {self.path}")
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            except OSError as error:
+                raise StoreError(f"the store {self.path} cannot be made: {error.strerror}") from None
+        try:
+            folder = folder_of(self.path)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"the folder {folder} beside the store cannot be written: {error.strerror}") from None
+        engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        with self._refused():
+            self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._make_tables()
+        self._rows = SqlRows(self._connection, run)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        if mode == "wal" and not wal_is_safe(sqlite3.sqlite_version_info[:3]):
+            raise StoreError(
+                f"the store {self.path} is in WAL mode, and SQLite {sqlite3.sqlite_version} can lose data in it; "
+                "open it where SQLite is 3.51.3 or later"
+            )
+        if mode != "wal":
+            connection.execute("PRAGMA journal_mode=PERSIST")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    def _make_tables(self) -> None:
+        with self._exclusive():
+            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                metadata.create_all(self._connection)
+                version = self._connection.execute(select(schema.c.version)).scalar()
+                if version is None:
+                    self._connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+                self._connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                with contextlib.suppress(DBAPIError):
+                    self._connection.exec_driver_sql("ROLLBACK")
+                raise
+        if version is not None and version != SCHEMA_VERSION:
+            raise StoreError(
+                f"the store {self.path} has schema version {version}, and this warren reads {SCHEMA_VERSION}; "
+                "use the warren that made it"
+            )
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """SQLite's errors in one line that names the file."""
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            raise StoreError(f"the store {self.path} cannot be used: {cause}; the file is left as it is") from error
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        with self._mutex:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _write(self) -> Iterator[Rows]:
+        with self._exclusive(), self._refused():
+            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                self._rows.begin()
+                yield self._rows
+                self._rows.flush()
+                self._connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                with contextlib.suppress(DBAPIError):
+                    self._connection.exec_driver_sql("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _read(self) -> Iterator[Rows]:
+        with self._mutex, self._refused():
+            self._connection.exec_driver_sql("BEGIN")
+            try:
+                self._rows.begin()
+                yield self._rows
+            finally:
+                self._connection.exec_driver_sql("COMMIT")
+
+    def close(self) -> None:
+        """Close the connection and the lock's file."""
+        with self._mutex:
+            self._connection.close()
+            os.close(self._lock)
+
+
+def runs_in(path: str | os.PathLike[str]) -> list[str]:
+    """Names of the runs that a store's file holds.
+
+    Raises:
+        StoreError: There is no such file, or it is no store.
+    """
+    from warren.stores.schema import runs
+
+    store = SQLiteStore(path, create=False)
+    try:
+        with store._read():
+            return list(store._connection.execute(select(runs.c.name).order_by(runs.c.id)).scalars())
+    finally:
+        store.close()

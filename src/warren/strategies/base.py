@@ -1,0 +1,36 @@
+"""The one interface that every strategy has."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from warren.population import Keys, Plan, View
+from warren.space import Space
+
+
+class Strategy(Protocol):
+    """Decides for the population; a frozen value that draws only from the keys that it is given.
+
+    The same view and keys give the same plan, on every engine and in a replay.
+    """
+
+    def start(self, space: Space, size: int, keys: Keys) -> Plan:
+        """The first assignment of every member.
+
+        Args:
+            space: What hyperparameters may be.
+            size: Members in the population, numbered from 0.
+            keys: The run's key; use `member_keys` for draws that belong to one member.
+        """
+        ...
+
+    def decide(self, view: View, keys: Keys) -> Plan:
+        """What to do now that one member is due.
+
+        Called outside any transaction, and again on a newer view where the commit finds that a donor is gone.
+
+        Args:
+            view: Facts at equal progress.
+            keys: The key of the member that is due, at its last interval.
+        """
+        ...

@@ -1,0 +1,217 @@
+"""The member whose turn it is: its hyperparameters, and where it reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from warren.errors import InvalidType, LoopError, UnknownName
+from warren.population import Keys, MemberRow, Report
+from warren.training.rng import Rng
+from warren.training.settings import Settings
+
+Arrival = Literal["fresh", "same", "switched", "exploited", "resumed"]
+
+
+class Pending:
+    """Stands for a score that comes later; see `Member.report`."""
+
+    def __repr__(self) -> str:
+        return "warren.PENDING"
+
+
+PENDING = Pending()
+
+
+class Member:
+    """One member for one interval. Made by the slot; ``member["lr"]`` reads a hyperparameter.
+
+    Attributes:
+        arrival: How its state came into the slot: ``fresh`` (just made), ``same`` (it was here for its last interval),
+            ``switched`` (loaded), ``exploited`` (a donor's was loaded), ``resumed`` (loaded after another process
+            had it). A reinforcement-learning loop resets its environments unless it is ``same``.
+    """
+
+    def __init__(
+        self,
+        row: MemberRow,
+        settings: Settings,
+        arrival: Arrival,
+        state: Any,
+        on_read: Callable[[str], None],
+    ) -> None:
+        self.arrival: Arrival = arrival
+        self._row = row
+        self._settings = settings
+        self._state = state
+        self._on_read = on_read
+        self._keys = Keys(seed=settings.seed, member=row.member, interval=row.budget + 1)
+        self._rng: np.random.Generator | None = None
+        self._report: Report | None = None
+        self._before: float | None = None
+        self._curve: list[float] = []
+        self._logged: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Member {self.id}, interval {self.budget + 1}, {self.arrival}>"
+
+    @property
+    def id(self) -> int:
+        """Number of the member, from 0."""
+        return self._row.member
+
+    @property
+    def budget(self) -> int:
+        """Intervals that the member has been given before this one."""
+        return self._row.budget
+
+    @property
+    def age(self) -> int:
+        """Intervals in the history of the state that it starts from; a copy takes over the donor's."""
+        return self._row.age
+
+    @property
+    def seed(self) -> int:
+        """Seed of the member's fresh state, in ``[0, 2**31)``."""
+        return birth_rng(self._settings, self._row).seed
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A NumPy generator for this member and interval, whichever worker trains it."""
+        if self._rng is None:
+            self._rng = self._keys.generator("user")
+        return self._rng
+
+    def key(self, purpose: str) -> Rng:
+        """A key for a purpose of your own, which gives a NumPy or torch generator or a JAX key."""
+        return Rng(self._keys, f"user/{purpose}")
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """All hyperparameters as the user nested them. Reading this counts as reading each."""
+        return nested(self._row.hyperparameters, self._on_read)
+
+    def __getitem__(self, name: str) -> Any:
+        """A hyperparameter by name; a nested space is reached with a dot or by its outer name.
+
+        Raises:
+            UnknownName: There is none of that name.
+        """
+        values = self._row.hyperparameters
+        if name in values:
+            self._on_read(name)
+            return values[name]
+        inside = {key[len(name) + 1 :]: value for key, value in values.items() if key.startswith(f"{name}.")}
+        if not inside:
+            raise UnknownName(f"there is no hyperparameter {name!r}; the space has {', '.join(values)}")
+        return nested(inside, lambda key: self._on_read(f"{name}.{key}"))
+
+    @property
+    def state(self) -> Any:
+        """The member's state where it is a value and not in objects (JAX): any tree of arrays; None when fresh."""
+        return self._state
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._state = value
+
+    def start_score(self, score: float) -> None:
+        """The score of the state before this interval's training, for strategies that judge by improvement."""
+        self._before = self._number("start_score", score)
+
+    def log(self, **values: float) -> None:
+        """Numbers inside the interval. ``score=`` makes its curve; of the others the last of each is kept."""
+        for name, value in values.items():
+            number = self._number(f"log({name}=...)", value)
+            if name == "score":
+                self._curve.append(number)
+            else:
+                self._logged[name] = number
+
+    def report(
+        self,
+        score: float | Pending,
+        *,
+        samples: Iterable[float] | None = None,
+        cost: float = 1.0,
+        **metrics: float,
+    ) -> None:
+        """End the interval with its score. The next pass of the loop commits it.
+
+        Args:
+            score: What selection goes by; NaN or an infinity marks the member as diverged. ``warren.PENDING`` where
+                it comes later.
+            samples: The results that the score is the mean of (episode returns), for statistical tests.
+            cost: Units of compute that it took, for comparisons at equal compute.
+            **metrics: Other numbers by name; selection does not see them.
+
+        Raises:
+            InvalidType: A value is no number.
+            LoopError: It has reported already, or the held-out metric is missing.
+        """
+        if self._report is not None:
+            raise LoopError(
+                f"member {self.id} reported twice in interval {self.budget + 1}; call report(...) once at the end "
+                "of each pass, and log(...) for numbers in between"
+            )
+        numbers = dict(self._logged)
+        numbers.update({name: self._number(f"report({name}=...)", value) for name, value in metrics.items()})
+        held_out = self._settings.held_out
+        if held_out is not None and held_out not in numbers:
+            raise LoopError(
+                f"held_out={held_out!r} is not among the reported metrics ({', '.join(numbers) or 'none'}); write "
+                f"member.report(score, {held_out}=...)"
+            )
+        value: float | None = None if isinstance(score, Pending) else self._number("report(score)", score)
+        finite = value is not None and math.isfinite(value)
+        self._report = Report(
+            score=value if finite else None,
+            status="pending" if value is None else "ok" if finite else "diverged",
+            before=self._before if self._before is None or math.isfinite(self._before) else None,
+            samples=None if samples is None else tuple(self._number("samples", one) for one in samples),
+            curve=tuple(((i + 1) / len(self._curve), y) for i, y in enumerate(self._curve)) or None,
+            metrics=numbers,
+            cost=self._number("cost", cost),
+        )
+
+    @property
+    def reported(self) -> Report | None:
+        """What was reported, or None so far."""
+        return self._report
+
+    def _number(self, field: str, value: Any) -> float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        item = getattr(value, "item", None)
+        if callable(item):
+            try:
+                number = item()
+            except (ValueError, RuntimeError, TypeError):
+                raise InvalidType(
+                    f"member {self.id}: {field} must be one number, but got {type(value).__name__} of shape "
+                    f"{tuple(getattr(value, 'shape', ()))}; reduce it, for example with .mean()"
+                ) from None
+            if isinstance(number, (int, float)):
+                return float(number)
+        raise InvalidType(f"member {self.id}: {field} must be a number, but got {value!r}")
+
+
+def birth_rng(settings: Settings, row: MemberRow) -> Rng:
+    """The key of a member's fresh state."""
+    return Rng(Keys(seed=settings.seed, member=row.member, interval=0, attempt=row.birth), "birth")
+
+
+def nested(values: Mapping[str, Any], on_read: Callable[[str], None]) -> dict[str, Any]:
+    """Flat names with dots as nested dictionaries."""
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        on_read(name)
+        *outer, last = name.split(".")
+        inside = tree
+        for part in outer:
+            inside = inside.setdefault(part, {})
+        inside[last] = value
+    return tree

@@ -1,0 +1,113 @@
+"""A run's settings in its record, and what differs when it is resumed with others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warren.errors import InvalidValue, WarrenError
+from warren.space import Space
+from warren.space.space import flatten
+from warren.training.settings import Settings
+from warren.values import Json, Lookup, canonical, dump, load
+
+FIXED = ("goal", "seed", "held_out", "strategy")
+"""What a run keeps for good, beside its space."""
+
+
+def record_of(settings: Settings) -> dict[str, Json]:
+    """The settings as JSON.
+
+    A part that cannot be found again by name (a function inside a function) is recorded by its description only:
+    such a run is resumed from the script that has it.
+    """
+    return {
+        "space": {name: dump(dimension) for name, dimension in settings.space.items()},
+        "strategy": _described(settings.strategy),
+        "goal": settings.goal,
+        "population": settings.population,
+        "seed": settings.seed,
+        "held_out": settings.held_out,
+        "checkpoint_every": settings.checkpoint_every,
+        "history": settings.history,
+    }
+
+
+def _described(value: Any) -> Json:
+    try:
+        return dump(value)
+    except WarrenError:
+        return {"unnamed": type(value).__name__}
+
+
+def settings_of(config: Json, find: Lookup) -> Settings:
+    """The settings that a record keeps.
+
+    Args:
+        config: What `record_of` gave, perhaps with more beside it.
+        find: Gives classes and functions by module and name.
+
+    Raises:
+        InvalidValue: A part was recorded by its description only.
+    """
+    if not isinstance(config, dict) or not isinstance(config.get("space"), dict):
+        raise InvalidValue("the record holds no settings; was the store made by another program?")
+    strategy = config["strategy"]
+    if isinstance(strategy, dict) and "unnamed" in strategy:
+        raise InvalidValue(
+            f"the run's strategy {strategy['unnamed']} has no name that it can be found by; resume the run from "
+            "the script that made it"
+        )
+    parts: dict[str, Any] = config
+    return Settings(
+        space=Space(load(parts["space"], find)),
+        strategy=load(strategy, find),
+        goal=parts["goal"],
+        population=parts["population"],
+        seed=parts["seed"],
+        held_out=parts["held_out"],
+        checkpoint_every=parts["checkpoint_every"],
+        history=parts["history"],
+    )
+
+
+def differences(old: Json, new: Json) -> list[str]:
+    """What a run was made with against what it is resumed with, one line each; empty where it may be resumed.
+
+    Args:
+        old: The record.
+        new: The record that the new call would make.
+    """
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return ["the record holds no settings"]
+    found = []
+    old_space, new_space = _shown(old.get("space")), _shown(new.get("space"))
+    for name in sorted(old_space.keys() | new_space.keys()):
+        if name not in new_space:
+            found.append(f"space: {name} was {old_space[name]} and is not there now")
+        elif name not in old_space:
+            found.append(f"space: {name} was not there and is {new_space[name]} now")
+        elif old_space[name] != new_space[name]:
+            found.append(f"space: {name} was {old_space[name]} and is {new_space[name]} now")
+    for name in FIXED:
+        if canonical(old.get(name)) != canonical(new.get(name)):
+            before, after = old.get(name), new.get(name)
+            if isinstance(before, dict) and isinstance(after, dict) and before.get("$") == after.get("$"):
+                flat = flatten(before), flatten(after)
+                parts = [part for part in flat[0] if flat[0][part] != flat[1].get(part)]
+                found += [f"{name}: {part} was {flat[0][part]!r} and is {flat[1].get(part)!r} now" for part in parts]
+            else:
+                found.append(f"{name} was {_short(before)} and is {_short(after)} now")
+    return found
+
+
+def _shown(space: Json) -> dict[str, str]:
+    if not isinstance(space, dict):
+        return {}
+    return {name: _short(dict(sorted(dimension.items()))) for name, dimension in space.items()}  # type: ignore[union-attr]
+
+
+def _short(value: Json) -> str:
+    if isinstance(value, dict) and "$" in value:
+        inside = ", ".join(f"{name}={part!r}" for name, part in value.items() if name != "$")
+        return f"{str(value['$']).rpartition(':')[2]}({inside})"
+    return repr(value)

@@ -1,0 +1,242 @@
+"""The slot: one set of live objects, which hosts one member after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from warren.errors import LoopError, UnknownName
+from warren.population import MemberRow
+from warren.training.binding import Binding
+from warren.training.member import Arrival, Member, birth_rng
+from warren.training.rng import Rng, seed_everything
+from warren.training.tracked import OnExploit, Tracked
+from warren.training.turns import Turns
+from warren.training.watch import Watch
+
+
+class Slot:
+    """Where a training function meets its members; warren makes it and passes it in.
+
+    Iterate over it: each pass is one interval of the member whose turn it is, with its state in the tracked objects.
+    A fresh member, or one whose ``rebuild=True`` hyperparameters differ, ends the loop, and the function is called
+    again for it.
+    """
+
+    def __init__(self, turns: Turns, row: MemberRow, watch: Watch) -> None:
+        self._turns = turns
+        self._settings = turns.settings
+        self._row: MemberRow | None = row
+        self._born = row
+        self._watch = watch
+        self._tracked = Tracked()
+        self._bindings: list[Binding] = []
+        self._member: Member | None = None
+        self._following: MemberRow | None = None
+        self._live: tuple[int, int] | None = None
+        self._used = False
+        self._passed = False
+        self._handed = 0.0
+        self._overhead = 0.0
+        self._arrived = turns.clock()
+        shape = self._settings.space.rebuild
+        self._shape = {name: value for name, value in row.hyperparameters.items() if name in shape}
+        seed_everything(birth_rng(self._settings, row).seed)
+
+    # -- before the loop ----------------------------------------------------------------------------------------
+
+    @property
+    def seed(self) -> int:
+        """Seed for the objects of the member that this call was made for, in ``[0, 2**31)``."""
+        return birth_rng(self._settings, self._born).seed
+
+    def __getitem__(self, name: str) -> Any:
+        """A hyperparameter that shapes the objects, declared with ``rebuild=True``.
+
+        Raises:
+            LoopError: The hyperparameter may change from pass to pass.
+            UnknownName: There is none of that name.
+        """
+        if name in self._shape:
+            self._watch.read(name)
+            return self._shape[name]
+        if name in self._settings.space:
+            raise LoopError(
+                f"slot[{name!r}] is read before the loop, but {name!r} changes from pass to pass: read "
+                f"member[{name!r}] inside the loop, or declare it with rebuild=True"
+            )
+        raise UnknownName(f"there is no hyperparameter {name!r}; the space has {', '.join(self._settings.space)}")
+
+    def track(self, *, on_exploit: OnExploit = "copy", **objects: Any) -> None:
+        """Name everything that a member has learned, so that it moves with the member.
+
+        Args:
+            on_exploit: ``copy``: a recipient gets the donor's (weights, optimizer, scheduler, running statistics).
+                ``keep``: it moves with its member and is not copied (a replay buffer). ``clear``: as ``keep``, and an
+                exploit puts it back to how it is now.
+            **objects: Whatever has ``state_dict()`` and ``load_state_dict()``, arrays, tensors and generators, by
+                names that are the same at every call.
+
+        Raises:
+            InvalidType: An object's state cannot be read or written.
+            LoopError: The loop has begun, or a name is taken.
+        """
+        if self._used:
+            raise LoopError("slot.track(...) must come before the loop: what is tracked later would not be loaded")
+        for name, obj in objects.items():
+            self._tracked.add(name, obj, on_exploit)
+            self._watch.track(name, obj)
+
+    def bind(self, optimizer: Any, *names: str, scheduler: Any = None, **options: str | tuple[str, ...]) -> None:
+        """Write hyperparameters into an optimizer before every interval, and into its scheduler's base rates.
+
+        Args:
+            optimizer: Has `param_groups`, as torch's.
+            *names: Hyperparameters that are called as the optimizer's options are.
+            scheduler: Rewrites the learning rate from its base; it keeps its shape and gets the new base.
+            **options: Option to hyperparameter where the names differ, or to a tuple (``betas=("beta1", "beta2")``).
+
+        Raises:
+            UnknownName: A hyperparameter is not in the space.
+            InvalidValue: An option is none of the optimizer's.
+            LoopError: The loop has begun.
+        """
+        if self._used:
+            raise LoopError("slot.bind(...) must come before the loop")
+        binding = Binding(optimizer, {**{name: name for name in names}, **options}, scheduler)
+        for name in sorted(binding.names()):
+            if name not in self._settings.space:
+                raise UnknownName(
+                    f"bind: there is no hyperparameter {name!r}; the space has {', '.join(self._settings.space)}"
+                )
+            self._watch.read(name)
+        self._watch.bound(optimizer, scheduler)
+        self._bindings.append(binding)
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Member]:
+        member = self.next()
+        while member is not None:
+            yield member
+            member = self.next()
+
+    def next(self) -> Member | None:
+        """Commit the interval that was reported, if any, and take the next member.
+
+        Returns:
+            The member whose turn it is, its state loaded; or None where this call of the training function is over.
+
+        Raises:
+            LoopError: The present member has not reported.
+        """
+        if self._member is not None:
+            self._end()
+        self._used = True
+        row, self._row = self._row, None
+        if row is None:
+            return None
+        if not self._hosts(row):
+            self._following = row
+            return None
+        self._member = self._arrive(row)
+        return self._member
+
+    def advance(self, score: Any, **metrics: Any) -> Member | None:
+        """Report for the present member and take the next one, for trainers that own the loop.
+
+        Args:
+            score: As for `Member.report`, with `samples` and `cost` among the metrics where they are needed.
+            **metrics: As for `Member.report`.
+        """
+        if self._member is None:
+            raise LoopError("slot.advance(...) needs a present member; call slot.next() first")
+        self._member.report(score, **metrics)
+        return self.next()
+
+    def finish(self) -> MemberRow | None:
+        """The training function has returned: commit what it reported, and say which member comes next.
+
+        Raises:
+            LoopError: It returned without a report for the present member.
+        """
+        if self._member is not None:
+            self._end()
+        elif self._row is not None:
+            raise LoopError(
+                "the training function returned before it took a member; write `for member in slot:` and report "
+                "in each pass"
+            )
+        following = self._following or self._row
+        self._following = self._row = None
+        return following
+
+    # -- the parts ----------------------------------------------------------------------------------------------
+
+    def _hosts(self, row: MemberRow) -> bool:
+        """Whether the objects that were built can hold this member."""
+        if any(row.hyperparameters[name] != value for name, value in self._shape.items()):
+            return False
+        fresh = row.start is None and row.last is None
+        return not (fresh and self._tracked and self._passed)
+
+    def _arrive(self, row: MemberRow) -> Member:
+        state = None
+        arrival: Arrival = "fresh"
+        last = self._turns.log.newest(row.member, row.budget)
+        if row.start is not None or row.last is not None:
+            if row.last is None and row.origin in ("exploit", "rescue"):
+                arrival = "exploited"
+            elif self._live == (row.member, row.budget):
+                arrival = "same"
+            else:
+                arrival = "resumed" if last is not None and last.worker != self._turns.worker else "switched"
+            state = self._state if arrival == "same" else self._load(row, exploited=arrival == "exploited")
+        for binding in self._bindings:
+            binding.apply(row.hyperparameters)
+        member = Member(row, self._settings, arrival, state, self._watch.read)
+        seed_everything(Rng(self._turns.keys(row), "interval").seed)
+        self._live, self._passed = None, True
+        now = self._turns.clock()
+        self._overhead, self._handed = now - self._arrived - self._turns.waited, now
+        return member
+
+    def _load(self, row: MemberRow, *, exploited: bool) -> Any:
+        tree = self._turns.states.load(str(row.start))
+        own = None
+        if exploited and self._tracked.own() and row.kept is not None and self._live != (row.member, row.budget):
+            own = self._turns.states.load(row.kept)
+        self._tracked.restore(tree, own=own, exploited=exploited)
+        return tree.get("state")
+
+    def _end(self) -> None:
+        """Save the present member's state where it is due, report, and let the next one come."""
+        member, turns = self._member, self._turns
+        if member is None:
+            return
+        report = member.reported
+        if report is None:
+            raise LoopError(
+                f"member {member.id} did not report in interval {member.budget + 1}; call member.report(score) once "
+                "at the end of each pass"
+            )
+        self._arrived = turns.clock()
+        row = member._row
+        self._watch.end(row.hyperparameters)
+        self._state = member.state
+        if turns.checkpoint_due(report.status):
+            tree = self._tracked.capture()
+            if member.state is not None:
+                tree["state"] = member.state
+            if not tree:
+                raise LoopError(
+                    "there is nothing to save: call slot.track(net=net, optimizer=optimizer) before the loop, or "
+                    "set member.state"
+                )
+            tree["warren"] = {"hyperparameters": row.hyperparameters, "age": row.age + 1}
+            report = replace(report, checkpoint=turns.states.save(tree))
+        report = replace(report, seconds=self._arrived - self._handed, overhead=self._overhead)
+        self._live = None if report.status == "diverged" else (row.member, row.budget + 1)
+        self._member = None
+        self._row = turns.next(report)

@@ -1,0 +1,74 @@
+"""Members' states between the slot and where they are kept: small ones in the store, others in files."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from warren.checkpoints import CheckpointStore
+from warren.errors import CheckpointError
+from warren.population import CheckpointRow
+from warren.state import Tree, decode, digest, encode
+from warren.stores import Store
+
+INLINE = 64 * 1024
+"""Bytes below which a state is kept inside the store: one transaction makes it durable with its report."""
+
+
+class States:
+    """Saves and loads states of one run.
+
+    Args:
+        store: Knows which checkpoints there are, and keeps the small ones.
+        checkpoints: Keeps the others.
+    """
+
+    def __init__(self, store: Store, checkpoints: CheckpointStore) -> None:
+        self._store = store
+        self._checkpoints = checkpoints
+        self._prefix = uuid.uuid4().hex[:12]
+        self._saved = 0
+
+    def save(self, tree: Tree) -> CheckpointRow:
+        """Make a state durable, or ready to become so together with the row that is returned.
+
+        Args:
+            tree: The state.
+
+        Returns:
+            What a report has to carry.
+
+        Raises:
+            CheckpointError: It cannot be written.
+            StateError: A part of it cannot be stored.
+        """
+        encoded = encode(tree)
+        self._saved += 1
+        token = f"{self._prefix}-{self._saved}"
+        if encoded.size < INLINE:
+            data = encoded.tobytes()
+            name = digest([data])
+            return CheckpointRow(name=f"{name}-{token}.safetensors", digest=name, size=len(data), inline=data)
+        published = self._checkpoints.publish(encoded, token)
+        return CheckpointRow(name=published.name, digest=published.digest, size=published.size)
+
+    def load(self, name: str) -> Tree:
+        """The state of a checkpoint, verified; its arrays are views that may be written.
+
+        Raises:
+            CheckpointError: It is not there or damaged.
+        """
+        row = self._store.checkpoint(name)
+        if row.inline is None:
+            return decode(self._checkpoints.load(row.name, row.digest))
+        if digest([row.inline]) != row.digest:
+            raise CheckpointError(f"checkpoint {name} is damaged in the store: its bytes do not match its digest")
+        return decode(bytearray(row.inline))
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Delete files of checkpoints that the store has given up. What cannot be deleted is left for a sweep."""
+        for name in names:
+            try:
+                self._checkpoints.delete(name)
+            except CheckpointError:
+                continue

@@ -1,0 +1,210 @@
+"""The worker's side of the store: report, take the next member, decide for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from warren.errors import RunFailed, StaleLease, StaleView
+from warren.population import EventRow, Keys, Log, MemberRow, Report, RunRow, View, boundary
+from warren.stores import Store, Turn
+from warren.training.settings import Settings
+from warren.training.states import States
+
+
+class Turns:
+    """Hands out one member after another until the run has no more work for this worker.
+
+    Args:
+        store: The run.
+        states: Where states are kept.
+        settings: The fixed part of the run.
+        worker: Who asks; registered in the store.
+        clock: Seconds that only grow.
+        sleep: Waits for some seconds.
+        stopping: Whether the worker has been asked to stop at the end of the interval.
+        observe: Called after each turn, between transactions; for progress.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        states: States,
+        settings: Settings,
+        *,
+        worker: str,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        stopping: Callable[[], bool] = lambda: False,
+        observe: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.store = store
+        self.states = states
+        self.settings = settings
+        self.worker = worker
+        self.clock = clock
+        self.stopping = stopping
+        self.log = Log(settings.goal, history=settings.history)
+        self.ended: str | None = None
+        self.waited = 0.0
+        self._sleep = sleep
+        self._observe = observe
+        self._row: MemberRow | None = None
+        self._run: RunRow | None = None
+        self._due: int | None = None
+        self._seen: int | None = None
+        self._leaving = False
+
+    def keys(self, row: MemberRow) -> Keys:
+        """The key of the interval that a member is about to train."""
+        return Keys(seed=self.settings.seed, member=row.member, interval=row.budget + 1)
+
+    def checkpoint_due(self, status: str) -> bool:
+        """Whether the interval that is about to be reported ends with a checkpoint."""
+        if self._row is None or self._run is None or status == "diverged":
+            return False
+        # Asked once for the checkpoint and for leaving, so that no member is let go without its state.
+        self._leaving = self.stopping()
+        report = Report(score=None, status="pending", due=self._due)
+        interval = self._row.budget + 1
+        return (
+            self._leaving
+            or interval % self.settings.checkpoint_every == 0
+            or boundary(self._row, report, self._run.limit)
+        )
+
+    def next(self, report: Report | None = None) -> MemberRow | None:
+        """End the present interval, if any, and take the next member.
+
+        Args:
+            report: Of the interval that the last returned member was trained for; None at the start, and after that
+                interval failed.
+
+        Returns:
+            The member to train, decided for and under a lease, or None where there is nothing more to do; then
+            `ended` says why.
+        """
+        self.waited = 0.0
+        turn = self._ask(report)
+        while turn is not None:
+            self.log.update(turn.news, turn.run.revision)
+            self._run = turn.run
+            if turn.ended is not None:
+                self.ended = turn.ended
+                break
+            if turn.row is not None:
+                row = self._decided(turn.row)
+                if row is not None:
+                    self._row = row
+                    self._observe()
+                    return row
+                turn = self._ask(None)
+                continue
+            turn = self._wait()
+        self._row = None
+        self._observe()
+        return None
+
+    def fail(self, error: str) -> None:
+        """Give the present member back after user code raised.
+
+        Args:
+            error: The traceback.
+
+        Raises:
+            RunFailed: Nothing has ever worked in this run, and failures repeat: the code is wrong.
+        """
+        if self._row is None or self._row.token is None:
+            return
+        with contextlib.suppress(StaleLease):
+            self.store.fail(self._row.token, error)
+        self._row = None
+        run = self.store.run()
+        if run.total == 0 and run.status == "running":
+            failures = [event for event in self.store.events() if event.kind == "failure"]
+            if len(failures) >= run.tries:
+                last = error.strip().splitlines()[-1]
+                self.store.update(status="failed", reason=f"no interval has succeeded: {last}")
+                raise RunFailed(f"no interval has succeeded and {len(failures)} have failed, the last with:\n{error}")
+
+    def release(self) -> None:
+        """Give the present member back without a fault."""
+        if self._row is not None and self._row.token is not None:
+            with contextlib.suppress(StaleLease):
+                self.store.release(self._row.token)
+            self._row = None
+
+    def warn(self, message: str) -> None:
+        """Say something once in this run."""
+        self.store.note(EventRow(kind="warning", body=message))
+
+    def _ask(self, report: Report | None) -> Turn | None:
+        row, self._row = self._row, None
+        if report is None or row is None or row.token is None:
+            return None if self._stop() else self.store.claim(self.worker, since=self.log.revision)
+        report = replace(report, due=self._due, seen=self._seen)
+        self._due = self._seen = None
+        try:
+            return self.store.report(row.token, report, since=self.log.revision, more=not self._leaving)
+        except StaleLease:
+            self.warn(
+                f"member {row.member} was given to another worker while its interval {row.budget + 1} ran here; "
+                "that work does not count"
+            )
+            return None if self._stop() else self.store.claim(self.worker, since=self.log.revision)
+
+    def _stop(self) -> bool:
+        if self.stopping():
+            self.ended = "left"
+            return True
+        return False
+
+    def _wait(self) -> Turn | None:
+        """Wait until a member may be free: others hold them all, or the synchronous round is not over."""
+        pause = 0.001
+        known = self.log.revision
+        while not self._stop():
+            self._sleep(pause)
+            self.waited += pause
+            pause = min(pause * 1.5, 0.05)
+            revision, news = self.store.changes(self.log.revision)
+            self.log.update(news, revision)
+            if revision != known:
+                return self.store.claim(self.worker, since=self.log.revision)
+        return None
+
+    def _decided(self, row: MemberRow) -> MemberRow | None:
+        """Let the strategy decide where the member is due; None where the decision took it away from us."""
+        if row.budget < row.due:
+            return row
+        if self._run is None or row.token is None:
+            return row
+        run = self._run
+        while True:
+            view = View(
+                space=self.settings.space,
+                goal=self.settings.goal,
+                due=row,
+                log=self.log,
+                size=self.settings.population,
+                limit=run.limit,
+                memory=run.memory,
+                memory_version=run.memory_version,
+            )
+            keys = Keys(seed=self.settings.seed, member=row.member, interval=row.budget, attempt=row.failures)
+            plan = self.settings.strategy.decide(view, keys)
+            if not plan.actions and plan.memory is None:
+                # Going on as before needs no transaction: the next report carries the decision.
+                self._due, self._seen = row.budget + max(1, plan.intervals), view.revision
+                return row
+            try:
+                decided = self.store.commit(row.token, plan, seen=view.revision, memory_version=run.memory_version)
+            except StaleView:
+                revision, news = self.store.changes(self.log.revision)
+                self.log.update(news, revision)
+                run = self._run = self.store.run()
+                continue
+            except StaleLease:
+                return None
+            return decided if decided.token == row.token else None
