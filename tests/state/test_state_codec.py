@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -120,11 +120,23 @@ def test_equal_trees_give_equal_bytes(tree: Any) -> None:
     assert encode(decode(content)).tobytes() == content
 
 
+def library_knows_complex_numbers() -> bool:
+    """Old versions of the library refuse a whole file with such an entry."""
+    safetensors = pytest.importorskip("safetensors")
+    try:
+        safetensors.deserialize(encode(np.zeros(1, np.complex64)).tobytes())
+    except safetensors.SafetensorError:
+        return False
+    return True
+
+
 @given(trees)
 def test_the_file_is_a_safetensors_file(tree: Any) -> None:
     safetensors = pytest.importorskip("safetensors")
     encoded = encode(tree)
     content = encoded.tobytes()
+    if any(leaf.dtype == "C64" for leaf in encoded.leaves):
+        assume(library_knows_complex_numbers())
     entries = dict(safetensors.deserialize(content))
     assert sum(len(entry["data"]) for entry in entries.values()) == encoded.size - len(encoded.header)
     assert len(entries) == len(encoded.leaves)

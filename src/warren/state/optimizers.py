@@ -60,8 +60,8 @@ class OptimizerAdapter:
         method = getattr(optimizer.load_state_dict, "__func__", None)
         return (
             method is not torch.optim.Optimizer.load_state_dict
-            or bool(optimizer._optimizer_load_state_dict_pre_hooks)
-            or bool(optimizer._optimizer_load_state_dict_post_hooks)
+            or bool(getattr(optimizer, "_optimizer_load_state_dict_pre_hooks", None))
+            or bool(getattr(optimizer, "_optimizer_load_state_dict_post_hooks", None))
         )
 
     def _check(self, tree: Tree) -> dict[Any, torch.Tensor]:

@@ -62,13 +62,15 @@ def tensor_leaf(tensor: torch.Tensor) -> Leaf:
     Raises:
         StateError: if it is sparse, quantised, of a wrapped kind (DTensor), without data, or of another type.
     """
-    if is_lazy(tensor):
+    # Two of the questions are slow, and this is asked for each tensor at each interval.
+    special = type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter
+    if special and is_lazy(tensor):
         raise StateError("a lazy parameter has no shape yet; run one batch through the module before slot.track(...)")
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
         raise StateError(f"a tensor of layout {tensor.layout} or quantised cannot be stored; store .to_dense() of it")
     if tensor.is_meta:
         raise StateError("a tensor on the meta device has no data; move it with .to_empty(device=...) and fill it")
-    wrapped: bool = _python_dispatch.is_traceable_wrapper_subclass(tensor)
+    wrapped: bool = special and _python_dispatch.is_traceable_wrapper_subclass(tensor)
     if wrapped:
         raise StateError(f"a {type(tensor).__name__} cannot be stored; store the plain tensor that it wraps")
     dtype = tensor.dtype
@@ -90,11 +92,11 @@ def tensor_leaf(tensor: torch.Tensor) -> Leaf:
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:
     """The bytes of a tensor in C order, in the host's memory; copied only where they do not lie there so."""
-    plain = tensor.detach().resolve_conj().resolve_neg()
+    plain = tensor.detach()
     if plain.is_complex():
-        plain = torch.view_as_real(plain)
+        plain = torch.view_as_real(plain.resolve_conj())
     # To the host first: .contiguous() on a device would need a second copy there.
-    flat = plain.cpu().contiguous().reshape(-1)
+    flat = plain.resolve_neg().cpu().contiguous().view(-1)
     return flat.view(torch.uint8).numpy().data
 
 

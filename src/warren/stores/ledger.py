@@ -186,16 +186,10 @@ class Ledger(ABC):
             run = rows.run()
             run = replace(run, revision=run.revision + 1)
             interval = self._store(rows, run, held, report)
-            row = transition(
-                held,
-                Reported(
-                    report=report,
-                    id=interval.id,
-                    limit=run.limit,
-                    tries=run.tries,
-                    keep=more and run.status == "running",
-                ),
-            )
+            old_best, run = run.best_checkpoint, self._judged(run, interval)
+            # A run that stops lets a member go where its state is saved, so that nothing reported is lost.
+            keep = more and (run.status == "running" or report.checkpoint is None)
+            row = transition(held, Reported(report=report, id=interval.id, limit=run.limit, tries=run.tries, keep=keep))
             if row.state == "quarantined":
                 body: Json = {"error": row.error, "failures": row.failures}
                 rows.add_event(EventRow(kind="quarantine", member=row.member, body=body, revision=run.revision))
@@ -203,7 +197,6 @@ class Ledger(ABC):
                 row = self._land(rows, row, run.revision)
             row = replace(row, revision=run.revision)
             rows.put_member(row, token)
-            old_best, run = run.best_checkpoint, self._judged(run, interval)
             given_up = self._collect(rows, run, held, row, old_best)
             rows.put_run(run)
             if row.state == "leased":

@@ -228,8 +228,9 @@ class Codec:
         self._kind = kind
         self.names = tuple(f.name for f in fields(kind))
         self._encoded = tuple(sorted(_JSON[kind] | _TUPLES.get(kind, frozenset())))
-        decoders: dict[str, Callable[[str], Any]] = dict.fromkeys(_JSON[kind], json.loads)
+        decoders: dict[str, Callable[[Any], Any]] = dict.fromkeys(_JSON[kind], json.loads)
         decoders.update(dict.fromkeys(_TUPLES.get(kind, ()), _tuple))
+        decoders.update({f.name: bool for f in fields(kind) if f.type in ("bool", bool)})  # SQLite has 0 and 1
         self._decoders = tuple((self.names.index(name), decoder) for name, decoder in decoders.items())
 
     def dump(self, row: Any) -> dict[str, Any]:

@@ -1,12 +1,17 @@
-"""Rows of one run in SQL tables: the queries, each written once and compiled once."""
+"""Rows of one run in SQL tables: the queries, each written once, compiled once and run on the driver's own cursor.
+
+Running a compiled text on the driver costs a tenth of running the statement through an engine, and a report is some
+fifteen statements.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, func, insert, or_, select, text, union_all, update
+from sqlalchemy import Table, bindparam, func, insert, null, or_, select, text, union_all, update
+from sqlalchemy.engine import Dialect
 
 from warren.errors import StaleLease, StoreError
 from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow
@@ -37,7 +42,7 @@ def _is(table: Table, *names: str) -> list[Any]:
 
 _members, _intervals, _checkpoints = t.members.c, t.intervals.c, t.checkpoints.c
 _select_member = select(*_columns(t.members, _MEMBER))
-_active = _members.state.in_(("waiting", "leased"))
+_active = or_(_members.state == "waiting", _members.state == "leased")
 _other = t.members.alias()
 
 
@@ -64,6 +69,7 @@ def _claimable(synchronous: bool) -> Any:
     return _select_member.where(*conditions).order_by(_members.budget, _members.member).limit(1)
 
 
+NAMES = select(t.runs.c.name).order_by(t.runs.c.id)
 FIND_RUN = select(t.runs.c.id).where(*_is(t.runs, "name"))
 ADD_RUN = insert(t.runs).values(**_values(t.runs, _RUN), name=bindparam("v_name"), config=bindparam("v_config"))
 GET_RUN = select(*_columns(t.runs, _RUN)).where(*_is(t.runs, "id"))
@@ -113,7 +119,9 @@ INTERVALS = _select_interval.where(*_is(t.intervals, "run"), _intervals.touched 
 
 ADD_CHECKPOINT = insert(t.checkpoints).values(**_values(t.checkpoints, _CHECKPOINT), run=bindparam("b_run"))
 DROP_CHECKPOINT = (
-    update(t.checkpoints).where(*_is(t.checkpoints, "run", "name")).values(dropped=bindparam("v_dropped"), inline=None)
+    update(t.checkpoints)
+    .where(*_is(t.checkpoints, "run", "name"))
+    .values(dropped=bindparam("v_dropped"), inline=null())
 )
 PIN_CHECKPOINT = update(t.checkpoints).where(*_is(t.checkpoints, "run", "name")).values(pinned=bindparam("v_pinned"))
 CHECKPOINT = select(*_columns(t.checkpoints, _CHECKPOINT)).where(*_is(t.checkpoints, "run", "name"))
@@ -139,12 +147,15 @@ class SqlRows:
     """The rows of one run over an open connection; the run's own row is written once, when the block ends.
 
     Args:
-        connection: Inside a transaction.
+        cursor: Of the driver, PEP 249; inside a transaction whenever this is used.
+        dialect: Of the driver, with named parameters.
         name: Name of the run.
     """
 
-    def __init__(self, connection: Connection, name: str) -> None:
-        self._connection = connection
+    def __init__(self, cursor: Any, dialect: Dialect, name: str) -> None:
+        self._cursor = cursor
+        self._dialect = dialect
+        self._compiled: dict[Any, tuple[str, dict[str, Any]]] = {}
         self._name = name
         self._id: int | None = None
         self._run: RunRow | None = None
@@ -161,18 +172,25 @@ class SqlRows:
             self._dirty = False
 
     def _do(self, statement: Any, **parameters: Any) -> Any:
-        return self._connection.execute(statement, parameters)
+        known = self._compiled.get(statement)
+        if known is None:
+            compiled = statement.compile(dialect=self._dialect)
+            fixed = {name: value for name, value in compiled.params.items() if value is not None}
+            known = self._compiled[statement] = (str(compiled), fixed)
+        self._cursor.execute(known[0], {**known[1], **parameters})
+        return self._cursor
 
     def _all(self, codec: Codec, statement: Any, **parameters: Any) -> list[Any]:
-        return [codec.load(values) for values in self._do(statement, **parameters)]
+        return [codec.load(values) for values in self._do(statement, **parameters).fetchall()]
 
     def _one(self, codec: Codec, statement: Any, **parameters: Any) -> Any:
-        values = self._do(statement, **parameters).first()
+        values = self._do(statement, **parameters).fetchone()
         return None if values is None else codec.load(values)
 
     def _find(self) -> int | None:
         if self._id is None:
-            self._id = self._do(FIND_RUN, b_name=self._name).scalar()
+            found = self._do(FIND_RUN, b_name=self._name).fetchone()
+            self._id = None if found is None else int(found[0])
         return self._id
 
     def _key(self) -> int:
@@ -180,6 +198,10 @@ class SqlRows:
         if key is None:
             raise StoreError(f"there is no run {self._name!r} in this store")
         return key
+
+    def names(self) -> list[str]:
+        """Names of all runs in the database, the oldest first."""
+        return [name for (name,) in self._do(NAMES).fetchall()]
 
     # -- run ----------------------------------------------------------------------------------------------------
 
@@ -199,9 +221,7 @@ class SqlRows:
         self._run, self._dirty = row, True
 
     def config(self) -> Json:
-        import json
-
-        config: Json = json.loads(self._do(GET_CONFIG, b_id=self._key()).scalar_one())
+        config: Json = json.loads(self._do(GET_CONFIG, b_id=self._key()).fetchone()[0])
         return config
 
     def put_config(self, config: Json) -> None:
@@ -241,7 +261,7 @@ class SqlRows:
         return row
 
     def active(self) -> bool:
-        return self._do(ANY_ACTIVE, b_run=self._key()).first() is not None
+        return self._do(ANY_ACTIVE, b_run=self._key()).fetchone() is not None
 
     # -- intervals ----------------------------------------------------------------------------------------------
 
@@ -253,7 +273,7 @@ class SqlRows:
 
     def add_interval(self, row: IntervalRow) -> int:
         done = self._do(ADD_INTERVAL, b_run=self._key(), **self._interval_values(row))
-        return int(done.inserted_primary_key[0])
+        return int(done.lastrowid)
 
     def put_interval(self, row: IntervalRow) -> None:
         self._do(PUT_INTERVAL, b_id=row.id, **self._interval_values(row))
@@ -291,13 +311,12 @@ class SqlRows:
             found = self._do(KEPT, b_run=self._key(), b_member=member)
         names = [c.name for c in _headers]
         rows = []
-        for *values, inline in found:
-            row = CheckpointRow(**dict(zip(names, values, strict=True)))
-            rows.append(replace(row, inline=b"") if inline else row)
+        for *values, inline in found.fetchall():
+            rows.append(CheckpointRow(**dict(zip(names, values, strict=True)), inline=b"" if inline else None))
         return rows
 
     def referenced(self, name: str) -> bool:
-        return self._do(REFERENCED, b_run=self._key(), b_name=name).first() is not None
+        return self._do(REFERENCED, b_run=self._key(), b_name=name).fetchone() is not None
 
     # -- events and workers -------------------------------------------------------------------------------------
 
@@ -305,10 +324,8 @@ class SqlRows:
         self._do(ADD_EVENT, b_run=self._key(), **_bound(_EVENT.dump(row)))
 
     def warned(self, body: Json) -> bool:
-        import json
-
-        known: Sequence[Any] = self._do(WARNINGS, b_run=self._key()).scalars().all()
-        return any(canonical(json.loads(text)) == canonical(body) for text in known)
+        known = self._do(WARNINGS, b_run=self._key()).fetchall()
+        return any(canonical(json.loads(words)) == canonical(body) for (words,) in known)
 
     def events(self, since: int) -> list[EventRow]:
         return self._all(_EVENT, EVENTS, b_run=self._key(), b_since=since)

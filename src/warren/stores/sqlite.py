@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import create_engine, insert, select
+from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import StaticPool
 
 from warren.errors import StoreError
 from warren.stores.ledger import Ledger, Rows
@@ -74,11 +75,11 @@ class SQLiteStore(Ledger):
             self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"the folder {folder} beside the store cannot be written: {error.strerror}") from None
-        engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
         with self._refused():
-            self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection = self._connect()
             self._make_tables()
-        self._rows = SqlRows(self._connection, run)
+        self._cursor = self._connection.cursor()
+        self._rows = SqlRows(self._cursor, dialect(paramstyle="named"), run)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
@@ -95,17 +96,18 @@ class SQLiteStore(Ledger):
         return connection
 
     def _make_tables(self) -> None:
-        with self._exclusive():
-            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+        engine = create_engine("sqlite://", creator=lambda: self._connection, poolclass=StaticPool)
+        with self._exclusive(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
-                metadata.create_all(self._connection)
-                version = self._connection.execute(select(schema.c.version)).scalar()
+                metadata.create_all(connection)
+                version = connection.execute(select(schema.c.version)).scalar()
                 if version is None:
-                    self._connection.execute(insert(schema).values(version=SCHEMA_VERSION))
-                self._connection.exec_driver_sql("COMMIT")
+                    connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+                connection.exec_driver_sql("COMMIT")
             except BaseException:
                 with contextlib.suppress(DBAPIError):
-                    self._connection.exec_driver_sql("ROLLBACK")
+                    connection.exec_driver_sql("ROLLBACK")
                 raise
         if version is not None and version != SCHEMA_VERSION:
             raise StoreError(
@@ -120,6 +122,8 @@ class SQLiteStore(Ledger):
             yield
         except (DBAPIError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
+            if isinstance(cause, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
+                raise  # ours to mend, not the file's
             raise StoreError(f"the store {self.path} cannot be used: {cause}; the file is left as it is") from error
 
     @contextmanager
@@ -134,26 +138,31 @@ class SQLiteStore(Ledger):
     @contextmanager
     def _write(self) -> Iterator[Rows]:
         with self._exclusive(), self._refused():
-            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._cursor.execute("BEGIN IMMEDIATE")
             try:
                 self._rows.begin()
                 yield self._rows
                 self._rows.flush()
-                self._connection.exec_driver_sql("COMMIT")
+                self._cursor.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(DBAPIError):
-                    self._connection.exec_driver_sql("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):
+                    self._cursor.execute("ROLLBACK")
                 raise
 
     @contextmanager
     def _read(self) -> Iterator[Rows]:
         with self._mutex, self._refused():
-            self._connection.exec_driver_sql("BEGIN")
+            self._cursor.execute("BEGIN")
             try:
                 self._rows.begin()
                 yield self._rows
             finally:
-                self._connection.exec_driver_sql("COMMIT")
+                self._cursor.execute("COMMIT")
+
+    def names(self) -> list[str]:
+        """Names of all runs in the file, the oldest first."""
+        with self._read():
+            return self._rows.names()
 
     def close(self) -> None:
         """Close the connection and the lock's file."""
@@ -168,11 +177,8 @@ def runs_in(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         StoreError: There is no such file, or it is no store.
     """
-    from warren.stores.schema import runs
-
     store = SQLiteStore(path, create=False)
     try:
-        with store._read():
-            return list(store._connection.execute(select(runs.c.name).order_by(runs.c.id)).scalars())
+        return store.names()
     finally:
         store.close()

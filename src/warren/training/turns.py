@@ -192,7 +192,9 @@ class Turns:
                 memory=run.memory,
                 memory_version=run.memory_version,
             )
-            keys = Keys(seed=self.settings.seed, member=row.member, interval=row.budget, attempt=row.failures)
+            # An interval that is only tried again after a crash must be decided for as it was.
+            attempt = row.failures if view.failing else 0
+            keys = Keys(seed=self.settings.seed, member=row.member, interval=row.budget, attempt=attempt)
             plan = self.settings.strategy.decide(view, keys)
             if not plan.actions and plan.memory is None:
                 # Going on as before needs no transaction: the next report carries the decision.

@@ -1,0 +1,121 @@
+"""The commands put together, and how every way of ending becomes an exit code and one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from warren.cli.demo import demo
+from warren.cli.look import report, schedule, status
+from warren.cli.train import resume, run, worker
+from warren.errors import RunFailed, WarrenError
+
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out one command.
+
+    Args:
+        arguments: Without the program's name; default: those of this process.
+
+    Returns:
+        0 done, 1 the run failed, 2 the request was wrong, 130 interrupted.
+    """
+    try:
+        code = _carry_out(sys.argv[1:] if arguments is None else arguments)
+        # Here and not at the interpreter's exit, where a closed pipe could only be complained about.
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _nobody_reads()
+        return DONE
+
+
+def build() -> typer.Typer:
+    """The command with its subcommands."""
+    app = typer.Typer(
+        name="warren",
+        help="Population Based Training for the training loop that you already have.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=False,
+    )
+    app.callback(invoke_without_command=True)(_first)
+    app.command()(run)
+    app.command()(worker)
+    app.command()(resume)
+    app.command()(status)
+    app.command()(report)
+    app.command()(schedule)
+    # What follows the name belongs to the demo, its --help too.
+    passed = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
+    app.command(context_settings=passed)(demo)
+    return app
+
+
+def _first(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from warren import __version__
+
+        typer.echo(f"warren {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def _carry_out(arguments: list[str]) -> int:
+    usage = _usage_error()
+    try:
+        code = build()(arguments, prog_name="warren", standalone_mode=False)
+        return code if isinstance(code, int) else DONE
+    except RunFailed as error:
+        _complain(str(error))
+        return FAILED
+    except WarrenError as error:
+        _complain(" ".join(str(error).split()))
+        return WRONG
+    except usage as error:
+        _complain(_usage(error))
+        return WRONG
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+
+
+def _usage_error() -> type[Exception]:
+    """Typer's base of usage errors: click's own in its older releases, a copy in newer ones, exported by neither."""
+    return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def _usage(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    path = "warren" if context is None else context.command_path
+    message = " ".join(str(getattr(error, "message", "") or error).split()).rstrip(".")
+    formatted = getattr(error, "format_message", None)
+    if formatted is not None:
+        message = " ".join(str(formatted()).split()).rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}; see {path} --help"
+
+
+def _complain(message: str) -> None:
+    """One line of warren's, then, indented, the traceback of user code where there is one."""
+    first, *rest = message.strip().splitlines() or [""]
+    print(f"warren: {first}", file=sys.stderr)
+    for line in rest:
+        print(f"    {line}", file=sys.stderr)
+
+
+def _nobody_reads() -> None:
+    """Whoever read our output has gone (``| head``): the rest of it, and what the interpreter flushes, goes nowhere."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,0 +1,55 @@
+"""``warren demo``: the workloads that warren brings along."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import pkgutil
+from typing import Annotated
+
+import typer
+
+from warren.cli.live import live_view
+from warren.cli.show import Output
+from warren.errors import UnknownName
+
+
+def demo(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
+    options: Annotated[list[str] | None, typer.Argument(metavar="[OPTIONS]...", show_default=False)] = None,
+) -> None:
+    """Run a demonstration; without a name, list what there is. What follows the name goes to the demonstration."""
+    output, known = Output(), demos()
+    if name in (None, "--help", "-h"):
+        if name is not None:
+            output.print(f"{context.get_usage()}\n", soft_wrap=True)
+        for title, about in known.items():
+            output.print(f"{title}: {about}", soft_wrap=True)
+        return
+    if name not in known:
+        raise UnknownName(f"there is no demo {name!r}; there is {', '.join(known) or 'none'}")
+    # By name, since rooms on a floor do not import each other.
+    module = importlib.import_module(f"warren.zoo.{name}")
+    code = module.main(list(options or ()), live=live_view)
+    raise typer.Exit(int(code or 0))
+
+
+def demos() -> dict[str, str]:
+    """Names of the demonstrations, each with the first line of what it says of itself; none is imported for it."""
+    zoo = importlib.import_module("warren.zoo")
+    found = {}
+    for module in pkgutil.iter_modules(zoo.__path__):
+        spec = importlib.util.find_spec(f"warren.zoo.{module.name}")
+        source = spec.loader.get_source(spec.name) if spec is not None and spec.loader is not None else None  # type: ignore[attr-defined]
+        tree = ast.parse(source or "")
+        if any(_is_main(node) for node in tree.body):
+            found[module.name] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return found
+
+
+def _is_main(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return any((alias.asname or alias.name) == "main" for alias in node.names)
+    return isinstance(node, ast.FunctionDef) and node.name == "main"

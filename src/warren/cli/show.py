@@ -1,0 +1,215 @@
+"""How things look in a terminal: numbers, times, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from warren.cli.follow import Snapshot, Standing
+from warren.errors import RunFailed
+from warren.results import Result, Schedule
+
+_STYLES = {"waiting": "dim", "training": "cyan", "done": "green", "quarantined": "red"}
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_COLUMNS = 6
+"""Hyperparameters that get a column each; more of them share one."""
+
+
+class Output(Console):
+    """Standard output. Into a pipe or a file, lines are as long as they need to be."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False)
+        if not self.is_terminal:
+            self.width = 10_000
+
+    def on_broken_pipe(self) -> None:
+        """Let the command end quietly, rather than exit with 1 as Rich would have it."""
+        raise BrokenPipeError
+
+
+def number(value: Any) -> str:
+    """A value as people write it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def score(value: float | None) -> str:
+    """A score, with a digit more than a hyperparameter."""
+    return "-" if value is None else f"{value:.5g}"
+
+
+def span(seconds: float) -> str:
+    """A time, as 0:42 or 1:02:03."""
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def assignments(hyperparameters: Mapping[str, Any]) -> str:
+    """Hyperparameters on one line."""
+    return ", ".join(f"{name}={number(value)}" for name, value in hyperparameters.items())
+
+
+def spark(values: Sequence[float]) -> str:
+    """The course of some numbers in one character each."""
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    if high <= low:
+        return _BLOCKS[3] * len(values)
+    return "".join(_BLOCKS[int((value - low) / (high - low) * (len(_BLOCKS) - 1))] for value in values)
+
+
+def arrow(values: Sequence[float]) -> str:
+    """The last change of some numbers, for terminals that show ASCII only."""
+    if len(values) < 2 or values[-1] == values[-2]:
+        return ""
+    return "up" if values[-1] > values[-2] else "down"
+
+
+def members_table(
+    snapshot: Snapshot,
+    standings: Sequence[Standing],
+    *,
+    hidden_after: int | None = None,
+    hidden: int = 0,
+    trend: bool = True,
+    ascii_only: bool = False,
+) -> Table:
+    """The members as a table.
+
+    Args:
+        snapshot: The run.
+        standings: Those to show, in this order.
+        hidden_after: Rows after which some are left out.
+        hidden: How many.
+        trend: Show the course of the last scores.
+        ascii_only: The terminal shows nothing else.
+    """
+    names = list(snapshot.standings[0].row.hyperparameters) if snapshot.standings else []
+    apart = len(names) <= _COLUMNS
+    table = Table(box=box.ASCII2 if ascii_only else box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("member", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("interval", justify="right", no_wrap=True)
+    table.add_column("age", justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    if trend:
+        table.add_column("trend", no_wrap=True)
+    for name in names if apart else ["hyperparameters"]:
+        table.add_column(Text(name), justify="right" if apart else "left", no_wrap=True, overflow="ellipsis")
+    table.add_column("copied", no_wrap=True)
+    best = None if snapshot.best is None else snapshot.best.member
+    for place, one in enumerate(standings):
+        if place == hidden_after and hidden:
+            table.add_row(
+                "..." if ascii_only else "⋯", Text(f"{hidden} hidden", style="dim"), style="dim", end_section=False
+            )
+        row = one.row
+        state = "training" if row.state == "leased" else row.state
+        cells: list[Text | str] = [
+            Text(str(row.member), style="bold" if row.member == best else ""),
+            Text(state, style=_STYLES.get(state, "")),
+            f"{row.budget}/{max(snapshot.run.limit, row.budget)}",
+            str(row.age),
+            Text("diverged", style="red") if one.diverged else Text(score(one.score)),
+        ]
+        if trend:
+            cells.append(arrow(one.recent) if ascii_only else spark(one.recent))
+        values = row.hyperparameters
+        cells += [Text(number(values.get(name, ""))) for name in names] if apart else [Text(assignments(values))]
+        cells.append("" if one.copied is None else f"{one.copied.donor} at {one.copied.interval}")
+        table.add_row(*cells)
+    return table
+
+
+def best_line(snapshot: Snapshot) -> str:
+    """The best score so far, and whose it is."""
+    if snapshot.best is None:
+        return "no score yet"
+    line = f"best {score(snapshot.best.score)} by member {snapshot.best.member} at interval {snapshot.best.interval}"
+    if snapshot.held_out is not None:
+        line += f", {snapshot.held_out} {score(snapshot.held_out_score)} (held out)"
+    return line
+
+
+def changes(schedule: Schedule) -> list[str]:
+    """One line for each hyperparameter of a schedule: its first and last value, and how often it changed."""
+    names = list(schedule[0].hyperparameters) if len(schedule) else []
+    lines = []
+    for name in names:
+        values = [step.hyperparameters.get(name) for step in schedule]
+        count = sum(a != b for a, b in pairwise(values))
+        if count == 0:
+            lines.append(f"{name}: {number(values[0])} all along")
+        else:
+            times = "1 change" if count == 1 else f"{count} changes"
+            lines.append(f"{name}: {number(values[0])} -> {number(values[-1])} ({times})")
+    return lines
+
+
+def schedule_table(schedule: Schedule) -> Table:
+    """A schedule, with the intervals in one row in which nothing changed."""
+    names = list(schedule[0].hyperparameters) if len(schedule) else []
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("age", justify="right", no_wrap=True)
+    table.add_column("member", justify="right", no_wrap=True)
+    for name in names:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    start = 0
+    for place in range(len(schedule)):
+        step = schedule[place]
+        after = schedule[place + 1] if place + 1 < len(schedule) else None
+        if (
+            after is not None
+            and not after.copied
+            and after.hyperparameters == step.hyperparameters
+            and after.member == step.member
+        ):
+            continue
+        first = schedule[start]
+        table.add_row(
+            str(first.age) if start == place else f"{first.age}-{step.age}",
+            str(step.member),
+            *(Text(number(step.hyperparameters.get(name, ""))) for name in names),
+            score(step.score),
+            "copied before" if first.copied else "",
+        )
+        start = place + 1
+    return table
+
+
+def summary(result: Result, output: Console) -> None:
+    """What came out of a run.
+
+    Args:
+        result: The run.
+        output: Where to print.
+    """
+    run = result.run
+    what = {"running": "not finished"}.get(run.status, run.status)
+    output.print(f"{what}{f': {run.reason}' if run.reason else ''}, {run.total} intervals", soft_wrap=True)
+    try:
+        best = result.best
+    except RunFailed as error:
+        output.print(str(error), soft_wrap=True)
+    else:
+        line = f"best score {score(best.score)} by member {best.member} at interval {best.interval}"
+        if result.held_out is not None:
+            line += f", {result.held_out} {score(best.held_out)} (held out)"
+        output.print(line, soft_wrap=True)
+        output.print(f"with {assignments(best.hyperparameters)}", soft_wrap=True)
+        output.print(f"schedule of its {len(result.schedule)} intervals:", soft_wrap=True)
+        for line in changes(result.schedule):
+            output.print(f"  {line}", soft_wrap=True)
+    output.print(str(result.cost), soft_wrap=True)

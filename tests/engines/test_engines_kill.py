@@ -1,0 +1,122 @@
+"""Death at every interval: of a worker, of the whole run, of a worker among others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.training import loops
+
+import warren
+from warren.engines.processes import Processes
+
+ROOT = Path(__file__).parents[2]
+
+ARGUMENTS: dict[str, Any] = {"space": loops.SPACE, "goal": "max", "population": 3, "intervals": 5, "seed": 7}
+
+
+def test_a_worker_killed_in_every_interval_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = tmp_path / "kill"
+    monkeypatch.setenv("WARREN_TEST_KILL", str(order))
+    expected = warren.run(loops.quadratic, **ARGUMENTS).digest
+    # Each in its own run, so that every interval is met by its death whatever the pace of the machine.
+    killed = 0
+    for member, interval in [(0, 1), (1, 2), (2, 2), (0, 3), (2, 4), (1, 5), (2, 5)]:
+        order.write_text(f"{member} {interval}")
+        store = tmp_path / f"{member}-{interval}.db"
+        result = warren.run(loops.killed, **ARGUMENTS, store=store, workers=1, engine=Processes())
+        lost = [event for event in result.events if event.kind == "lost"]
+        assert len(lost) == 1 and lost[0].member == member, "the worker was to die there, once"
+        assert not order.exists()
+        assert result.digest == expected
+        assert [(r.member, r.interval) for r in result.intervals].count((member, interval)) == 1
+        killed += 1
+    assert killed == 7
+
+
+SCRIPT = """
+import sys
+import warren
+from tests.training.loops import SPACE, slow
+if __name__ == "__main__":
+    warren.run(slow, space=SPACE, goal="max", population=3, intervals=12, seed=7, store=sys.argv[1],
+               workers=int(sys.argv[2]))
+"""
+
+
+def start(script: Path, store: Path, workers: int) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, str(script), str(store), str(workers)], env=environ, start_new_session=True, cwd=ROOT
+    )
+
+
+def total(store: Path) -> int:
+    try:
+        return warren.open_result(store).run.total
+    except warren.WarrenError:
+        return 0
+
+
+def wait_until(condition: Any, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_whole_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Path, workers: int) -> None:
+    script, store = tmp_path / "script.py", tmp_path / "run.db"
+    script.write_text(SCRIPT)
+    acknowledged: set[int] = set()
+    for goal in (2, 7, 8, 15, 22, 30):
+        process = start(script, store, workers)
+        wait_until(lambda: total(store) >= goal or process.poll() is not None)  # noqa: B023
+        assert process.poll() is None, "the run ended before it was killed"
+        os.killpg(process.pid, signal.SIGKILL)  # the supervisor; workers are in groups of their own
+        process.wait()
+        seen = {row.id for row in warren.open_result(store).intervals}
+        assert acknowledged <= seen
+        acknowledged = seen
+    assert start(script, store, workers).wait(timeout=120) == 0
+    result = warren.open_result(store)
+    assert acknowledged <= {row.id for row in result.intervals}
+    assert sorted((row.member, row.interval) for row in result.intervals) == [
+        (member, interval) for member in range(3) for interval in range(1, 13)
+    ]
+    assert not [event for event in result.events if event.kind in ("failure", "quarantine")]
+    if workers == 1:
+        whole = warren.run(loops.quadratic, space=loops.SPACE, goal="max", population=3, intervals=12, seed=7)
+        assert result.digest == whole.digest
+
+
+def test_a_dead_worker_of_another_terminal_frees_its_member(tmp_path: Path) -> None:
+    """`warren worker` killed in the middle: the others take its member back at once, and nothing is counted."""
+    script, store = tmp_path / "script.py", tmp_path / "run.db"
+    script.write_text(SCRIPT)
+    run = start(script, store, 1)
+    wait_until(lambda: total(store) >= 1)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    join = subprocess.Popen(
+        [sys.executable, "-c", f"import warren; warren.join({str(store)!r})"], env=environ, start_new_session=True
+    )
+    try:
+        wait_until(lambda: len({row.worker for row in warren.open_result(store).intervals}) > 1)
+        mine = run.pid
+        joined = [row for row in warren.open_result(store).store.workers() if row.pid != mine]
+        assert joined
+        os.killpg(join.pid, signal.SIGKILL)
+        for row in joined:
+            os.kill(row.pid, signal.SIGKILL)
+        assert run.wait(timeout=120) == 0
+    finally:
+        join.wait()
+    result = warren.open_result(store)
+    assert len(result.intervals) == 36 and all(row.failures == 0 for row in result.members)
