@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -95,13 +95,9 @@ def _usage_error() -> type[Exception]:
     return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
-def _usage(error: Exception) -> str:
-    context = getattr(error, "ctx", None)
-    path = "warren" if context is None else context.command_path
-    message = " ".join(str(getattr(error, "message", "") or error).split()).rstrip(".")
-    formatted = getattr(error, "format_message", None)
-    if formatted is not None:
-        message = " ".join(str(formatted()).split()).rstrip(".")
+def _usage(error: Any) -> str:
+    path = "warren" if error.ctx is None else error.ctx.command_path
+    message = " ".join(str(error.format_message()).split()).rstrip(".")
     return f"{message[:1].lower()}{message[1:]}; see {path} --help"
 
 

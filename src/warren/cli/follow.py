@@ -63,7 +63,7 @@ class Snapshot:
         standings: The members, by number.
         total: Intervals that the run will have when no rule stops it earlier.
         best: The best interval.
-        copies: How many there were.
+        copies: How many there were, with those whose first interval goes on.
         last_copies: The newest ones, newest first.
         elapsed: Wall time of the run in seconds, sessions added up.
         left: Seconds that it will still take at its present pace, where that can be told.
@@ -112,6 +112,7 @@ class Follower:
         self._copies: dict[tuple[int, int], Copy] = {}
         self._best: IntervalRow | None = None
         self._start: tuple[float, float] | None = None
+        self._seen = 0
         self._first: tuple[float, int] | None = None
 
     def look(self, result: Result) -> Snapshot:
@@ -128,16 +129,15 @@ class Follower:
         self._revision = revision
         for row in news:
             self._take(row)
-        for member in members:
-            if member.last is None and member.origin in _COPIED:
-                self._note_copy(member.member, member.budget + 1, member.parents)
+        copies = list(self._copies.values())
+        copies += [copy for member in members if (copy := self._begun(member)) is not None]
         if run.best is None:
             self._best = None
         elif self._best is None or self._best.id != run.best:
             self._best = store.interval(run.best)
         total = self._total(run, members)
         elapsed, left = self._times(run, total)
-        last_of = {copy.recipient: copy for copy in self._copies.values()}
+        last_of = {copy.recipient: copy for copy in copies}
         return Snapshot(
             name=result.name,
             run=run,
@@ -145,8 +145,8 @@ class Follower:
             standings=[self._standing(row, last_of.get(row.member)) for row in members],
             total=total,
             best=self._best,
-            copies=len(self._copies),
-            last_copies=tuple(reversed(list(self._copies.values())[-_COPIES:])),
+            copies=len(copies),
+            last_copies=tuple(reversed(copies[-_COPIES:])),
             elapsed=elapsed,
             left=left,
         )
@@ -164,14 +164,20 @@ class Follower:
         while len(scores) > _RECENT:
             del scores[next(iter(scores))]
         if row.origin in _COPIED:
-            self._note_copy(row.member, row.interval, row.parents)
+            copy = self._copy(row.member, row.parents, row.interval - 1)
+            if copy is not None:
+                self._copies.setdefault((row.member, row.interval), copy)
 
-    def _note_copy(self, recipient: int, interval: int, parents: tuple[int, ...]) -> None:
+    def _begun(self, row: MemberRow) -> Copy | None:
+        """The copy that a member has made and not reported on yet; where its interval fails, there may be another."""
+        going = row.state in ("waiting", "leased") and row.last is None and row.origin in _COPIED
+        if not going or (row.member, row.budget + 1) in self._copies:
+            return None
+        return self._copy(row.member, row.parents, row.budget)
+
+    def _copy(self, recipient: int, parents: tuple[int, ...], interval: int) -> Copy | None:
         donor = self._where.get(parents[0]) if parents else None
-        if donor is not None:
-            self._copies.setdefault(
-                (recipient, interval), Copy(recipient=recipient, donor=donor, interval=interval - 1)
-            )
+        return None if donor is None else Copy(recipient=recipient, donor=donor, interval=interval)
 
     def _standing(self, row: MemberRow, copied: Copy | None) -> Standing:
         scores = list(self._scores.get(row.member, {}).values())
@@ -197,7 +203,6 @@ class Follower:
         now = self._clock()
         if self._start is None:
             self._start = (now, run.elapsed)
-            self._first = None
             self._seen = run.total
         begun, before = self._start
         # The record counts a session when it ends; until then this clock does.

@@ -26,7 +26,7 @@ from warren.runs import Watch
 _LINE_EVERY = 5.0
 _DRAW_EVERY = 0.25
 _SHARE = 0.02
-"""The part of the time that looking at the store may take: where looks are slow, they become rare."""
+"""The part of the time that looking at the store, and drawing, may each take: what is slow becomes rare."""
 
 
 @contextmanager
@@ -51,15 +51,19 @@ def live_view(console: Console | None = None, *, plain: bool = False) -> Iterato
         lines = Lines(looker)
         try:
             yield lines
-        finally:
+        except KeyboardInterrupt:
             lines.close()
+            raise
+        # After an error there is one line to read, and it is the error's.
+        lines.close()
     else:
         with Terminal() as terminal:
 
             def catch_up() -> None:
                 terminal.fit()
-                for line in terminal.printed():
-                    terminal.console.print(Text.from_ansi(line), soft_wrap=True)
+                lines = terminal.printed()
+                if lines:  # at once, since the picture is drawn again below each
+                    terminal.console.print(Text("\n").join(Text.from_ansi(text) for text in lines), soft_wrap=True)
 
             with _drawn(looker, terminal.console, catch_up):
                 yield looker
@@ -158,21 +162,19 @@ def line(snapshot: Snapshot) -> str:
     return " · ".join(parts)
 
 
-def drawing(snapshot: Snapshot | None, *, width: int, height: int, ascii_only: bool = False) -> RenderableType:
+def drawing(snapshot: Snapshot | None, console: Console) -> RenderableType:
     """A run as it is drawn.
 
     Args:
         snapshot: The run, or None before the first look.
-        width: Of the window.
-        height: Of the window; the drawing is lower than that.
-        ascii_only: The terminal shows nothing else.
+        console: The window; the drawing is lower than it.
     """
     if snapshot is None:
         return Text("starting", style="dim")
     run = snapshot.run
     above = Table.grid(padding=(0, 1))
     above.add_column(no_wrap=True)
-    above.add_column(width=max(10, min(40, width - 40)))
+    above.add_column(width=max(10, min(40, console.width - 40)))
     above.add_column(no_wrap=True)
     if run.status != "running":
         time_left = f"{run.status}{f': {run.reason}' if run.reason else ''}"
@@ -189,7 +191,7 @@ def drawing(snapshot: Snapshot | None, *, width: int, height: int, ascii_only: b
         copies += ": " + ", ".join(str(copy) for copy in snapshot.last_copies)
     wrong = [Text(text, style="red", no_wrap=True, overflow="ellipsis") for text in failures(snapshot)]
     # The bar, the best, two lines of heading, the copies, and one line that stays free for the cursor.
-    room = max(3, height - 6 - len(wrong))
+    room = max(3, console.height - 6 - len(wrong))
     ranked = snapshot.ranked
     after, hidden = None, 0
     if len(ranked) > room:
@@ -200,7 +202,7 @@ def drawing(snapshot: Snapshot | None, *, width: int, height: int, ascii_only: b
     parts: list[RenderableType] = [
         above,
         Text(best_line(snapshot), style="green" if snapshot.best is not None else "dim", no_wrap=True),
-        members_table(snapshot, ranked, hidden_after=after, hidden=hidden, trend=width >= 70, ascii_only=ascii_only),
+        members_table(snapshot, ranked, console, hidden_after=after, hidden=hidden),
         Text(copies, no_wrap=True, overflow="ellipsis"),
     ]
     return Group(*parts, *wrong)
@@ -214,9 +216,7 @@ class _Picture:
         self._console = console
 
     def __rich__(self) -> RenderableType:
-        size = self._console.size
-        plain = not self._console.encoding.lower().startswith("utf")
-        return drawing(self._looker.snapshot, width=size.width, height=size.height, ascii_only=plain)
+        return drawing(self._looker.snapshot, self._console)
 
 
 @contextmanager
@@ -229,10 +229,13 @@ def _drawn(looker: Looker, console: Console, catch_up: Callable[[], None]) -> It
 
     def draw() -> None:
         # A terminal that has gone away ends the drawing, and not the run.
+        pause = _DRAW_EVERY
         with contextlib.suppress(OSError):
-            while not over.wait(_DRAW_EVERY):
+            while not over.wait(pause):
+                start = time.thread_time()
                 catch_up()
                 live.refresh()
+                pause = max(_DRAW_EVERY, (time.thread_time() - start) / _SHARE)
 
     thread = threading.Thread(target=draw, name="warren-live", daemon=True)
     with contextlib.suppress(OSError):

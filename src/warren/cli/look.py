@@ -45,7 +45,7 @@ def status(
     )
     output.print(best_line(snapshot), soft_wrap=True)
     output.print()
-    output.print(members_table(snapshot, snapshot.ranked, ascii_only=not output.encoding.startswith("utf")))
+    output.print(members_table(snapshot, snapshot.ranked, output))
     lines = failures(snapshot, most=_EVENTS)
     happened = said(result.events)
     lines += happened[-_EVENTS:]

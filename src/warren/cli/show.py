@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,10 @@ _STYLES = {"waiting": "dim", "training": "cyan", "done": "green", "quarantined":
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 6
 """Hyperparameters that get a column each; more of them share one."""
+_SHARED = 30
+"""How wide a shared column should be, before the others are thinned out for it."""
+_GAP = 3
+"""What a column costs beside its width."""
 
 
 class Output(Console):
@@ -78,55 +83,79 @@ def arrow(values: Sequence[float]) -> str:
 def members_table(
     snapshot: Snapshot,
     standings: Sequence[Standing],
+    console: Console,
     *,
     hidden_after: int | None = None,
     hidden: int = 0,
-    trend: bool = True,
-    ascii_only: bool = False,
 ) -> Table:
-    """The members as a table.
+    """The members as a table that fits the window: what matters least is left out first.
 
     Args:
         snapshot: The run.
         standings: Those to show, in this order.
+        console: Where it will be printed.
         hidden_after: Rows after which some are left out.
         hidden: How many.
-        trend: Show the course of the last scores.
-        ascii_only: The terminal shows nothing else.
     """
     names = list(snapshot.standings[0].row.hyperparameters) if snapshot.standings else []
-    apart = len(names) <= _COLUMNS
+
+    def build(columns: Sequence[str], room: int | None, *, trend: bool = False, age: bool = False) -> Table:
+        return _members_table(snapshot, standings, console, columns, room, trend, age, hidden_after, hidden)
+
+    def width(table: Table) -> int:
+        return Measurement.get(console, console.options.update(width=10_000), table).maximum
+
+    if len(names) <= _COLUMNS:
+        for trend, age in ((True, True), (False, True), (False, False)):
+            table = build(names, None, trend=trend, age=age)
+            if width(table) <= console.width:
+                return table
+    # They share a column, as wide as the others leave it; where that is next to nothing, there is none.
+    wide = width(build((), None, trend=True, age=True)) + _SHARED <= console.width
+    bare = build((), None, trend=wide, age=wide)
+    room = console.width - width(bare) - _GAP
+    return build((), room, trend=wide, age=wide) if room >= _SHARED // 2 else bare
+
+
+def _members_table(
+    snapshot: Snapshot,
+    standings: Sequence[Standing],
+    console: Console,
+    names: Sequence[str],
+    room: int | None,
+    trend: bool,
+    age: bool,
+    hidden_after: int | None,
+    hidden: int,
+) -> Table:
+    ascii_only = not console.encoding.lower().startswith("utf")
     table = Table(box=box.ASCII2 if ascii_only else box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("member", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("interval", justify="right", no_wrap=True)
-    table.add_column("age", justify="right", no_wrap=True)
-    table.add_column("score", justify="right", no_wrap=True)
-    if trend:
-        table.add_column("trend", no_wrap=True)
-    for name in names if apart else ["hyperparameters"]:
-        table.add_column(Text(name), justify="right" if apart else "left", no_wrap=True, overflow="ellipsis")
-    table.add_column("copied", no_wrap=True)
+    heads = ["member", "state", "interval", *(["age"] if age else []), "score", *(["trend"] if trend else []), *names]
+    for head in [*heads, "copied"]:
+        # A hyperparameter may be called anything: no markup is looked for in its name.
+        table.add_column(Text(head), justify="left" if head in ("state", "trend", "copied") else "right", no_wrap=True)
+    if room is not None:
+        table.add_column("hyperparameters", no_wrap=True, overflow="ellipsis", max_width=room)
     best = None if snapshot.best is None else snapshot.best.member
     for place, one in enumerate(standings):
         if place == hidden_after and hidden:
-            table.add_row(
-                "..." if ascii_only else "⋯", Text(f"{hidden} hidden", style="dim"), style="dim", end_section=False
-            )
+            table.add_row("..." if ascii_only else "⋯", f"{hidden} hidden", style="dim")
         row = one.row
         state = "training" if row.state == "leased" else row.state
-        cells: list[Text | str] = [
+        cells = [
             Text(str(row.member), style="bold" if row.member == best else ""),
             Text(state, style=_STYLES.get(state, "")),
-            f"{row.budget}/{max(snapshot.run.limit, row.budget)}",
-            str(row.age),
-            Text("diverged", style="red") if one.diverged else Text(score(one.score)),
+            Text(f"{row.budget}/{max(snapshot.run.limit, row.budget)}"),
         ]
+        if age:
+            cells.append(Text(str(row.age)))
+        cells.append(Text("diverged", style="red") if one.diverged else Text(score(one.score)))
         if trend:
-            cells.append(arrow(one.recent) if ascii_only else spark(one.recent))
-        values = row.hyperparameters
-        cells += [Text(number(values.get(name, ""))) for name in names] if apart else [Text(assignments(values))]
-        cells.append("" if one.copied is None else f"{one.copied.donor} at {one.copied.interval}")
+            cells.append(Text(arrow(one.recent) if ascii_only else spark(one.recent)))
+        cells += [Text(number(row.hyperparameters.get(name, ""))) for name in names]
+        cells.append(Text("" if one.copied is None else f"{one.copied.donor} at {one.copied.interval}"))
+        if room is not None:
+            cells.append(Text(assignments(row.hyperparameters)))
         table.add_row(*cells)
     return table
 

@@ -12,6 +12,7 @@ from warren.population.rows import (
     Report,
     RunRow,
     WorkerRow,
+    changed,
 )
 from warren.population.stop import Stop, better
 from warren.population.transition import boundary, transition
@@ -40,6 +41,7 @@ __all__ = [
     "WorkerRow",
     "better",
     "boundary",
+    "changed",
     "retained",
     "transition",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from warren.values import Json
 
@@ -276,3 +276,18 @@ class Report:
     seen: int | None = None
     seconds: float = 0.0
     overhead: float = 0.0
+
+
+Row = TypeVar("Row", MemberRow, IntervalRow, CheckpointRow, RunRow, EventRow, WorkerRow, Report)
+
+
+def changed(row: Row, **changes: Any) -> Row:
+    """The row with some fields changed, as `dataclasses.replace`.
+
+    Rows are changed a dozen times an interval and check nothing when they are made, so this copies their fields and
+    spares the constructor, which costs ten times as much.
+    """
+    new = object.__new__(type(row))
+    new.__dict__.update(row.__dict__)
+    new.__dict__.update(changes)
+    return new

@@ -16,12 +16,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from warren.errors import InvalidTransition
 from warren.population.plan import Assign
-from warren.population.rows import CheckpointRow, MemberRow, MemberState, Report
+from warren.population.rows import CheckpointRow, MemberRow, MemberState, Report, changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ def transition(row: MemberRow, event: Event) -> MemberRow:
             f"{type(event).__name__} cannot happen to a member that is {row.state}: {event!r} met {row!r}"
         )
     if isinstance(event, Claim):
-        return replace(_rolled_back(row), state="leased", token=event.token, worker=event.worker, hold=None)
+        return changed(_rolled_back(row), state="leased", token=event.token, worker=event.worker, hold=None)
     if isinstance(event, Assigned):
         return _assign(row, event.assign, event.source)
     if isinstance(event, Reported):
@@ -122,7 +122,7 @@ def transition(row: MemberRow, event: Event) -> MemberRow:
     if isinstance(event, Failed):
         failures = row.failures + 1 if event.counts else row.failures
         back = _rolled_back(row)
-        return replace(
+        return changed(
             back,
             state="quarantined" if failures >= event.tries else "waiting",
             failures=failures,
@@ -133,21 +133,21 @@ def transition(row: MemberRow, event: Event) -> MemberRow:
             worker=None,
         )
     if isinstance(event, Release):
-        return replace(_rolled_back(row), state="waiting", token=None, worker=None)
+        return changed(_rolled_back(row), state="waiting", token=None, worker=None)
     if isinstance(event, Retired):
-        return replace(row, state="done", token=None, worker=None, role="retired")
+        return changed(row, state="done", token=None, worker=None, role="retired")
     if isinstance(event, Held):
-        return replace(row, state="waiting", token=None, worker=None, hold=event.until)
-    return replace(row, state="waiting", failures=0)
+        return changed(row, state="waiting", token=None, worker=None, hold=event.until)
+    return changed(row, state="waiting", failures=0)
 
 
 def _rolled_back(row: MemberRow) -> MemberRow:
     """The member at its newest kept state; what was provisional is gone."""
-    return replace(row, budget=row.saved, age=row.age - (row.budget - row.saved), last=None)
+    return changed(row, budget=row.saved, age=row.age - (row.budget - row.saved), last=None)
 
 
 def _assign(row: MemberRow, assign: Assign, source: CheckpointRow | None) -> MemberRow:
-    row = replace(
+    row = changed(
         row,
         hyperparameters=assign.hyperparameters,
         due=row.budget + max(1, assign.intervals),
@@ -161,11 +161,11 @@ def _assign(row: MemberRow, assign: Assign, source: CheckpointRow | None) -> Mem
     if assign.via == "keep":
         return row
     if assign.via == "fresh" or source is None:
-        return replace(
+        return changed(
             row, start=None, saved=row.budget, age=0, parents=(), last=None, origin="fresh", sources=(),
             birth=row.birth + (1 if row.budget or row.failures else 0), kept=None,
         )  # fmt: skip
-    return replace(
+    return changed(
         row,
         start=source.name,
         saved=row.budget,
@@ -194,7 +194,7 @@ def _report(row: MemberRow, event: Reported) -> MemberRow:
     else:
         state = "waiting"
     held = state == "leased"
-    row = replace(
+    row = changed(
         row,
         state=state,
         budget=budget,
@@ -206,11 +206,11 @@ def _report(row: MemberRow, event: Reported) -> MemberRow:
     )
     if diverged:  # its interval is used up, its state is not kept
         back = row.age - (budget - 1 - row.saved)
-        return replace(row, saved=budget, age=back, last=None)
-    row = replace(row, age=row.age + 1)
+        return changed(row, saved=budget, age=back, last=None)
+    row = changed(row, age=row.age + 1)
     if report.checkpoint is None:
-        return replace(row, last=event.id)
-    return replace(
+        return changed(row, last=event.id)
+    return changed(
         row, start=report.checkpoint.name, saved=budget, parents=(event.id,), last=None, origin="continue",
         kept=None, sources=(), via="keep",
     )  # fmt: skip

@@ -17,6 +17,7 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, s
 WINNER, KEPT, LOST = "#d55e00", "#2f7fb5", "#a9b0bb"
 INK, FAINT = "#1f2430", "#e8eaee"
 DOTTED = 3_000  # up to so many intervals each gets a dot; beyond, dots would only hide the lines
+MARKED = 30  # beyond so many copies along a lineage their marks are small, and left out of small panels
 
 Point = tuple[Any, Any, str]  # x, y and what is said under the mouse
 
@@ -37,19 +38,17 @@ def score_figure(story: Story, goal: Goal) -> tuple[Figure, list[str]]:
     drawn = _background(story, DRAWN, notes)
 
     def path(piece: Piece) -> Iterable[Point]:
-        parent = piece.parent
-        # The way from the donor's score is shown where it leads forward: no curve goes back.
-        if parent is not None and parent.score is not None and parent.interval < piece.rows[0].interval:
-            yield parent.interval, parent.score, _said(parent)
+        if piece.parent is not None and piece.parent.score is not None:
+            yield _when(piece.parent), piece.parent.score, _said(piece.parent)
         for row in piece.rows:
-            yield row.interval, row.score, _said(row)
+            yield _when(row), row.score, _said(row)
 
     traces = _lines(drawn, path, dots=len(story.rows) <= DOTTED)
     if story.lineage:
-        own = [(row.age, row.score, _said(row, aged=True)) for row in story.lineage]
+        own = [(_when(row), row.score, _said(row)) for row in story.lineage]
         traces.append(_line([own], "lineage of the best", WINNER, 3.0))
         marks = [
-            (link.row.age, link.row.score, f"{_said(link.row, aged=True)}<br>{_copied(link.row, link.donor)}")
+            (_when(link.row), link.row.score, f"{_said(link.row)}<br>{_copied(link.row, link.donor)}")
             for link in story.links
         ]
         traces += _marks(marks) + [_star(*own[-1])]
@@ -62,13 +61,9 @@ def score_figure(story: Story, goal: Goal) -> tuple[Figure, list[str]]:
         axis["range"] = view
         outside = sum(not view[0] <= score <= view[1] for score in scores)
         notes.append(f"The {_count(outside, 'worst score')} lie outside the first view; double-click to see all.")
-    away = max((abs(row.age - row.interval) for row in story.lineage), default=0)
-    if away:
-        notes.append(
-            "Thin lines stand at the member's budget, the bold one at the age of the state; they differ by up to "
-            f"{away} here, since donors were ahead or behind or an interval was used up by a failure."
-        )
-    return _figure(traces, _time_axis(story, "interval"), axis, 430, legend=True), notes
+    return _figure(
+        traces, _time_axis(_last(story), "age of the state (intervals in its history)"), axis, 430, legend=True
+    ), notes
 
 
 def panel_figure(story: Story, panel: Panel) -> Figure:
@@ -80,31 +75,34 @@ def panel_figure(story: Story, panel: Panel) -> Figure:
     """
     lanes = {row.member: i for i, row in enumerate(story.members)}
 
-    def place(row: IntervalRow, member: int) -> float | None:
-        spot = panel.place(row.hyperparameters.get(panel.name))
+    def place(row: IntervalRow) -> float | None:
+        return panel.place(row.hyperparameters.get(panel.name))
+
+    def lane(row: IntervalRow) -> float | None:
+        spot = place(row)
         if spot is not None and panel.axis == "choice" and len(lanes) > 1:
-            spot += 0.7 * (lanes.get(member, 0) / (len(lanes) - 1) - 0.5)  # side by side, not on top of each other
+            spot += 0.7 * (lanes.get(row.member, 0) / (len(lanes) - 1) - 0.5)  # beside, not on top of each other
         return spot
 
     def label(row: IntervalRow) -> str:
         value = shown(row.hyperparameters.get(panel.name))
-        return f"member {row.member}, interval {row.interval}: {_safe(value)}"
+        return f"member {row.member}, {_named(row)}: {_safe(value)}"
 
     def path(piece: Piece) -> Iterable[Point]:
         first = piece.rows[0]
-        yield first.interval - 1, place(first, first.member), label(first)  # an interval is a stretch of time
+        yield _when(first) - 1, lane(first), label(first)  # an interval is a stretch of time
         for row in piece.rows:
-            yield row.interval, place(row, row.member), label(row)
+            yield _when(row), lane(row), label(row)
 
-    share = max(1, min(DRAWN, 4 * DRAWN // max(1, len(story.panels))))
-    traces = _lines(thin(story.pieces, share), path, dots=False, width=1.4, shape="vh")
+    share = max(1, min(DRAWN, 2 * DRAWN // max(1, len(story.panels))))
+    traces = _lines(thin(story.pieces, share), path, width=1.4, shape="vh")
     if story.lineage:
-        first = story.lineage[0]
-        own: list[Point] = [(row.age, place(row, row.member), label(row)) for row in story.lineage]
-        traces.append(_line([[(first.age - 1, *own[0][1:]), *own]], "lineage of the best", WINNER, 3.0, shape="vh"))
-        at = {point[0]: point for point in own}
-        traces += _marks([at[link.row.age] for link in story.links], size=6)
-    return _figure(traces, _time_axis(story, None), _panel_axis(panel), 250, legend=False)
+        own: list[Point] = [(_when(row), place(row), label(row)) for row in story.lineage]
+        traces.append(_line([[(own[0][0] - 1, *own[0][1:]), *own]], "lineage of the best", WINNER, 3.0, shape="vh"))
+        if len(story.links) <= MARKED:
+            at = {point[0]: point for point in own}
+            traces += _marks([at[_when(link.row)] for link in story.links], size=6)
+    return _figure(traces, _time_axis(_last(story), None), _panel_axis(panel), 250, legend=False)
 
 
 def tree_figure(story: Story) -> tuple[Figure, list[str]]:
@@ -130,8 +128,8 @@ def tree_figure(story: Story) -> tuple[Figure, list[str]]:
     def path(piece: Piece) -> Iterable[Point]:
         if piece.parent is not None:
             yield piece.parent.interval, piece.parent.member, say(piece.parent)
-        elif piece.rows[0].interval == 1:
-            yield 0, piece.rows[0].member, f"member {piece.rows[0].member} starts"
+        else:
+            yield piece.rows[0].interval - 1, piece.rows[0].member, f"member {piece.rows[0].member} starts afresh"
         for row in piece.rows:
             yield row.interval, row.member, say(row)
 
@@ -143,7 +141,7 @@ def tree_figure(story: Story) -> tuple[Figure, list[str]]:
     if story.lineage:
         own = [(row.interval, row.member, say(row)) for row in story.lineage]
         first = own[0]
-        traces.append(_line([[(0, *first[1:])] * (first[0] == 1) + own], "lineage of the best", WINNER, 3.5))
+        traces.append(_line([[(first[0] - 1, *first[1:]), *own]], "lineage of the best", WINNER, 3.5))
         traces += _marks([(link.row.interval, link.row.member, say(link.row)) for link in story.links])
         traces.append(_star(*own[-1]))
     count = len(story.members)
@@ -156,7 +154,8 @@ def tree_figure(story: Story) -> tuple[Figure, list[str]]:
         axis.update(tickmode="array", tickvals=[row.member for row in story.members])
         axis["ticktext"] = [str(row.member) for row in story.members]
     height = 130 + min(max(count, 2) * 26, 900)
-    return _figure(traces, _time_axis(story, "interval (the member's budget)"), axis, height, legend=True), notes
+    time = _time_axis(max((row.interval for row in story.rows), default=1), "interval (the member's budget)")
+    return _figure(traces, time, axis, height, legend=True), notes
 
 
 def shown(value: Any) -> str:
@@ -187,12 +186,12 @@ def _lines(
     pieces: Sequence[Piece],
     path: Callable[[Piece], Iterable[Point]],
     *,
-    dots: bool,
+    dots: bool = False,
     width: float = 1.1,
     shape: str = "linear",
 ) -> list[dict[str, Any]]:
     """The background: one trace for what was given up, one over it for what lived on."""
-    looks = {"lost": ("given up", LOST, 0.75), "kept": ("lives on at the end", KEPT, 0.8)}
+    looks = {"lost": ("given up", LOST, 0.8 if dots else 0.55), "kept": ("lives on at the end", KEPT, 0.8)}
     traces = []
     for fate, (name, color, opacity) in looks.items():
         paths = [path(piece) for piece in pieces if piece.fate == fate]
@@ -221,6 +220,7 @@ def _line(
 
 
 def _marks(points: Sequence[Point], size: float = 8) -> list[dict[str, Any]]:
+    size = size if len(points) <= MARKED else 5.5
     marker = {"symbol": "diamond", "size": size, "color": "#ffffff", "line": {"width": 2, "color": WINNER}}
     return [_scatter(points, mode="markers", name="copied here", marker=marker)] if points else []
 
@@ -234,11 +234,16 @@ def _scatter(points: Sequence[Point], **more: Any) -> dict[str, Any]:
     return {
         "type": "scatter",
         "x": [point[0] for point in points],
-        "y": [point[1] for point in points],
+        "y": [_rounded(point[1]) for point in points],
         "hovertext": [point[2] for point in points],
         "hoverinfo": "text",
         **more,
     }
+
+
+def _rounded(value: Any) -> Any:
+    """Seven digits are more than an eye can see, and half the size of a page."""
+    return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
 def _figure(
@@ -266,8 +271,21 @@ def _figure(
     }
 
 
-def _time_axis(story: Story, title: str | None) -> dict[str, Any]:
-    last = max([row.interval for row in story.rows] + [row.age for row in story.lineage], default=1)
+def _when(row: IntervalRow) -> int:
+    """Where an interval stands in time: at its age, one step after its parent, so that no curve can go back.
+
+    By the member's budget it would be where its member was. That is the same place while donors and recipients are
+    equally far, and leads backwards from a donor that was ahead; and after one NaN, which uses up an interval, the
+    lineage of the best would run beside the very lines that it is made of.
+    """
+    return row.age
+
+
+def _last(story: Story) -> int:
+    return max((_when(row) for row in story.rows), default=1)
+
+
+def _time_axis(last: int, title: str | None) -> dict[str, Any]:
     pad = 0.02 * last
     axis: dict[str, Any] = {"range": [-pad, last + pad], "tickformat": ",d"}
     if last <= 12:
@@ -319,18 +337,20 @@ def _log_axis(low: float, high: float) -> dict[str, Any]:
     }
 
 
-def _said(row: IntervalRow, *, aged: bool = False) -> str:
-    when = f"age {row.age}" if aged else f"interval {row.interval}"
+def _said(row: IntervalRow) -> str:
     score = row.status if row.score is None else shown(float(row.score))
     if row.status == "diverged":
         score = "not finite"
-    also = f" (age {row.age})" if not aged and row.age != row.interval else ""
-    return f"<b>member {row.member}</b>, {when}{also}: score {score}"
+    return f"<b>member {row.member}</b>, {_named(row)}: score {score}"
+
+
+def _named(row: IntervalRow) -> str:
+    return f"interval {row.interval}" + (f" (age {row.age})" if row.age != row.interval else "")
 
 
 def _copied(row: IntervalRow, donor: IntervalRow) -> str:
     why = " to rescue it" if row.origin == "rescue" else ""
-    return f"copied from member {donor.member}, interval {donor.interval}{why}"
+    return f"copied from member {donor.member}, {_named(donor)}{why}"
 
 
 def _count(number: int, noun: str) -> str:

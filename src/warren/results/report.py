@@ -130,28 +130,32 @@ def _head(result: Result, best: Trained | None, told: Story) -> Iterable[str]:
     yield _card("population", f"{len(told.members):,}", f"{len(told.rows):,} of {_count(planned, 'interval')} reported")
     rescues = sum(row.origin == "rescue" for row in told.rows)
     copies = sum(row.origin in COPIES for row in told.rows)
-    along = f"{len(told.links)} of them in the lineage of the best" if best is not None else ""
-    yield _card("copies", f"{copies:,}", ", ".join(part for part in (along, rescues and f"{rescues} rescues") if part))
+    parts = [f"{len(told.links)} of them in the lineage of the best"] if best is not None and copies else []
+    parts += [_count(rescues, "rescue")] if rescues else []
+    yield _card("copies", f"{copies:,}", ", ".join(parts) or ("" if copies else "no state was taken over"))
     yield _card(*_trouble(result, told))
     yield "</div>"
     if best is not None:
         yield "<section><h2>The best state was last trained with</h2>"
         values = (f"<li><span>{_text(name)}</span> {_text(shown(v))}</li>" for name, v in best.hyperparameters.items())
         yield f'<ul class="values">{"".join(values)}</ul>'
-        held = (
-            f" The held-out <b>{_text(result.held_out)}</b> is the one to quote."
-            if best.held_out is not None
-            else " Measure the model on data that selection has not seen before quoting a number."
-        )
-        changes = _changes(told.lineage)
-        led = f" These values are the last of {changes} along its lineage" if changes > 1 else ""
-        led += "; the schedule below has them all." if changes > 1 else ""
-        yield (
-            f'<p class="about" style="margin:8px 0 0">The best score flatters: it was selected on, as the best of '
-            f"{_count(sum(row.score is not None for row in told.rows), 'score')}.{held}{led}</p></section>"
-        )
+        yield f'<p class="about after">{_flatters(result, best, told)}</p></section>'
     for warning in result.warnings:
         yield f'<p class="note">{_text(warning)}</p>'
+
+
+def _flatters(result: Result, best: Trained, told: Story) -> str:
+    """What to make of the best score and its hyperparameters."""
+    scores = _count(sum(row.score is not None for row in told.rows), "score")
+    said = f"The best score flatters: it was selected on, as the best of {scores}."
+    if best.held_out is not None and math.isfinite(best.held_out):
+        said += f" The held-out <b>{_text(result.held_out)}</b> is the one to quote."
+    else:
+        said += " Measure the model on data that selection has not seen before quoting a number."
+    changes = sum(1 for _ in itertools.groupby(told.lineage, key=lambda row: row.hyperparameters))
+    if changes > 1:
+        said += f" These values are the last of {changes} along its lineage; the schedule below has them all."
+    return said
 
 
 def _card(label: str, value: str, more: str = "", kind: str = "") -> str:
@@ -177,6 +181,8 @@ def _trouble(result: Result, told: Story) -> tuple[str, str, str]:
     pending = sum(row.status == "pending" for row in told.rows)
     out = [row.member for row in told.members if row.state == "quarantined"]
     parts = []
+    if failures:
+        parts.append(f"{_count(failures, 'exception')} or lost workers")
     if diverged:
         parts.append(f"{diverged} not finite")
     if out:
@@ -188,13 +194,16 @@ def _trouble(result: Result, told: Story) -> tuple[str, str, str]:
 
 
 def _scores(result: Result, told: Story, figures: list[Figure]) -> Iterable[str]:
+    yield "<section><h2>Scores along lineages</h2>"
+    if all(row.score is None for row in told.rows):
+        yield '<p class="about">No interval has reported a finite score so far.</p></section>'
+        return
     figure, notes = score_figure(told, "max" if result.goal == "max" else "min")
     figures.append(figure)
-    yield "<section><h2>Scores along lineages</h2>"
     yield (
         '<p class="about">Each line is a state that is being trained. Where a member takes over another one&rsquo;s '
-        "state its own line ends, and the donor&rsquo;s goes on in it with the scores that it reaches there; an "
-        f"inherited score is never drawn as its own. {_told(notes)}</p>"
+        "state, its own line ends, and a branch of the donor&rsquo;s goes on with the scores that the recipient "
+        f"reaches itself; an inherited score is never drawn as its own. {_told(notes)}</p>"
     )
     yield _place(figures, "Scores of all members, with the lineage of the best state") + "</section>"
 
@@ -204,8 +213,8 @@ def _panels(told: Story, figures: list[Figure]) -> Iterable[str]:
         return
     yield "<section><h2>Hyperparameters over time</h2>"
     yield (
-        '<p class="about">What each interval was trained with, over the range of the space. The bold line is what '
-        'the best state was trained with, from its first interval on.</p><div class="panels">'
+        '<p class="about">What states were trained with at each age, over the range of the space. The bold line is '
+        'the schedule that made the best state.</p><div class="panels">'
     )
     for panel in told.panels:
         figures.append(panel_figure(told, panel))
@@ -289,17 +298,16 @@ def _schedule(told: Story) -> Iterable[str]:
     rows = []
     for stretch in stretches:
         first, last = stretch[0], stretch[-1]
-        ages = str(first.age) if first is last else f"{first.age}–{last.age}"
+        ages = str(first.age) if first is last else f"{first.age} to {last.age}"
         donor = donors.get(first.id)
         came = "" if donor is None else f"{donor.member} → {first.member}"
         cells = [ages, str(first.member), came, _number(last.score)]
         cells += [shown(first.hyperparameters[name]) if name in first.hyperparameters else "" for name in names]
         rows.append(("", cells))
-    yield "<section><details><summary><h2>The schedule that made the best state</h2> "
-    yield f'<span class="soft">{_count(len(told.lineage), "interval")} in {_count(len(rows), "stretch")}'.replace(
-        "stretchs", "stretches"
+    yield (
+        "<section><details><summary><h2>The schedule that made the best state</h2> "
+        f'<span class="soft">{_count(len(told.lineage), "interval")}, {_count(len(rows), "step")}</span></summary>'
     )
-    yield f", {_count(len(told.links), 'copy')}</span></summary>".replace("copys", "copies")
     yield _table(["age", "member", "copied", "score after", *names], rows)
     yield '<p class="about">As a file: <code>result.schedule.save("schedule.json")</code></p></details></section>'
 
@@ -329,11 +337,6 @@ def _failure(event: EventRow) -> str:
 def _foot(result: Result, config: Any) -> str:
     seed = f"seed {_text(config['seed'])}. " if isinstance(config, dict) and "seed" in config else ""
     return f"<footer>{_text(result.cost)}. {seed}</footer>"
-
-
-def _changes(lineage: Iterable[IntervalRow]) -> int:
-    """How many different sets of hyperparameters there were, one after another."""
-    return sum(1 for _ in itertools.groupby(lineage, key=lambda row: row.hyperparameters))
 
 
 def _number(value: float | None) -> str:

@@ -16,7 +16,9 @@ h3 small { font-weight: 400; color: var(--soft); }
 p { margin: 0; }
 .soft { color: var(--soft); }
 .about { color: var(--soft); font-size: 13.5px; margin-bottom: 8px; max-width: 92ch; }
-.status { font-size: 12.5px; font-weight: 600; border-radius: 99px; padding: 1px 10px; background: #e3f1ea; color: #14603d; }
+.about.after { margin: 8px 0 0; }
+.status { font-size: 12.5px; font-weight: 600; border-radius: 99px; padding: 1px 10px; background: #e3f1ea;
+  color: #14603d; }
 .status.running { background: #e2eefa; color: #174f86; }
 .status.stopped { background: #ebedf1; color: #3d4452; }
 .status.failed { background: #fbe5e1; color: #9c2a14; }
@@ -49,8 +51,8 @@ tr:last-child td { border-bottom: 0; }
 details { margin-top: 6px; }
 summary { cursor: pointer; }
 summary h2 { display: inline; }
-pre { background: var(--page); border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; margin: 6px 0 10px;
-  font-size: 12.5px; line-height: 1.45; overflow: auto; max-height: 320px; }
+pre { background: var(--page); border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px;
+  margin: 6px 0 10px; font-size: 12.5px; line-height: 1.45; overflow: auto; max-height: 320px; }
 footer { color: var(--soft); font-size: 12.5px; margin-top: 18px; overflow-wrap: anywhere; }
 @media print { body { background: #fff; } section, .card { break-inside: avoid; } .wide { max-height: none; } }
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any, Protocol
 
 from warren.errors import CheckpointMissing, InvalidValue, StaleLease, StaleView, StoreError
@@ -25,6 +24,7 @@ from warren.population import (
     WorkerRow,
     better,
     boundary,
+    changed,
     retained,
     transition,
 )
@@ -125,13 +125,13 @@ class Ledger(ABC):
         with self._write() as rows:
             if rows.exists():
                 return False
-            run = replace(run, revision=1)
+            run = changed(run, revision=1)
             rows.create(run, config)
             for checkpoint in checkpoints:
-                rows.add_checkpoint(replace(checkpoint, pinned=True, revision=1))
+                rows.add_checkpoint(changed(checkpoint, pinned=True, revision=1))
             for action in plan.actions:
                 self._act(rows, action, None, 1)
-            rows.put_run(replace(run, memory=plan.memory, memory_version=0 if plan.memory is None else 1))
+            rows.put_run(changed(run, memory=plan.memory, memory_version=0 if plan.memory is None else 1))
         return True
 
     def exists(self) -> bool:
@@ -153,11 +153,11 @@ class Ledger(ABC):
     def update(self, **changes: Any) -> RunRow:
         with self._write() as rows:
             run = rows.run()
-            changed = replace(run, **changes, revision=run.revision + 1)
-            rows.put_run(changed)
-            if changed.status != run.status and changed.status in ("stopped", "failed"):
-                rows.add_event(EventRow(kind="stop", body=changed.reason, revision=changed.revision))
-        return changed
+            after = changed(run, **changes, revision=run.revision + 1)
+            rows.put_run(after)
+            if after.status != run.status and after.status in ("stopped", "failed"):
+                rows.add_event(EventRow(kind="stop", body=after.reason, revision=after.revision))
+        return after
 
     def extend(self, limit: int, plan: Plan, *, revive: bool = False) -> None:
         with self._write() as rows:
@@ -166,10 +166,10 @@ class Ledger(ABC):
             for row in rows.members():
                 again = row.state == "done" and row.role != "retired" and row.budget < limit
                 if again or (revive and row.state == "quarantined"):
-                    rows.put_member(replace(transition(row, Extend()), revision=revision), None)
+                    rows.put_member(changed(transition(row, Extend()), revision=revision), None)
             for action in plan.actions:
                 self._act(rows, action, None, revision)
-            rows.put_run(replace(run, limit=limit, status="running", reason=None, revision=revision))
+            rows.put_run(changed(run, limit=limit, status="running", reason=None, revision=revision))
             rows.add_event(EventRow(kind="extend", body={"intervals": limit}, revision=revision))
 
     # -- work ---------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class Ledger(ABC):
         with self._write() as rows:
             held = self._held(rows, token)
             run = rows.run()
-            run = replace(run, revision=run.revision + 1)
+            run = changed(run, revision=run.revision + 1)
             interval = self._store(rows, run, held, report)
             old_best, run = run.best_checkpoint, self._judged(run, interval)
             # A run that stops lets a member go where its state is saved, so that nothing reported is lost.
@@ -195,7 +195,7 @@ class Ledger(ABC):
                 rows.add_event(EventRow(kind="quarantine", member=row.member, body=body, revision=run.revision))
             if row.next is not None and row.state == "waiting":
                 row = self._land(rows, row, run.revision)
-            row = replace(row, revision=run.revision)
+            row = changed(row, revision=run.revision)
             rows.put_member(row, token)
             given_up = self._collect(rows, run, held, row, old_best)
             rows.put_run(run)
@@ -220,13 +220,13 @@ class Ledger(ABC):
                 taken.append(self._act(rows, action, held, revision, seen))
             row = rows.member(held.member) or held
             if row.token == token and row.due <= row.budget:
-                row = replace(row, due=row.budget + max(1, plan.intervals), revision=revision)
+                row = changed(row, due=row.budget + max(1, plan.intervals), revision=revision)
                 rows.put_member(row, token)
             body: Json = {"interval": row.budget, "seen": seen, "actions": taken}
             rows.add_event(EventRow(kind="decision", member=row.member, body=body, revision=revision))
-            run = replace(run, revision=revision)
+            run = changed(run, revision=revision)
             if plan.memory is not None:
-                run = replace(run, memory=plan.memory, memory_version=run.memory_version + 1)
+                run = changed(run, memory=plan.memory, memory_version=run.memory_version + 1)
             rows.put_run(run)
         return row
 
@@ -239,8 +239,8 @@ class Ledger(ABC):
             held = self._held(rows, token)
             revision = rows.run().revision + 1
             self._void(rows, held, revision)
-            rows.put_member(replace(transition(held, Release()), revision=revision), token)
-            rows.put_run(replace(rows.run(), revision=revision))
+            rows.put_member(changed(transition(held, Release()), revision=revision), token)
+            rows.put_run(changed(rows.run(), revision=revision))
 
     def expire(self, workers: Iterable[str], reason: str, *, counts: bool) -> int:
         freed = 0
@@ -251,7 +251,7 @@ class Ledger(ABC):
                     self._failed(rows, held, reason, counts, kind="lost")
                     freed += 1
                 if worker in known:
-                    rows.put_worker(replace(known[worker], left=True))
+                    rows.put_worker(changed(known[worker], left=True))
         return freed
 
     def score(self, interval: int, value: float) -> None:
@@ -262,12 +262,12 @@ class Ledger(ABC):
             run = rows.run()
             revision = run.revision + 1
             finite = value - value == 0.0
-            row = replace(row, score=value if finite else None, status="ok" if finite else "diverged", scored=revision)
+            row = changed(row, score=value if finite else None, status="ok" if finite else "diverged", scored=revision)
             rows.put_interval(row)
             state = rows.checkpoint(row.checkpoint) if row.checkpoint is not None else None
             if state is None or state.dropped is not None:
-                row = replace(row, checkpoint=None)  # its state is gone: it cannot be the best one
-            rows.put_run(self._judged(replace(run, revision=revision, total=run.total - 1), row))
+                row = changed(row, checkpoint=None)  # its state is gone: it cannot be the best one
+            rows.put_run(self._judged(changed(run, revision=revision, total=run.total - 1), row))
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -319,7 +319,7 @@ class Ledger(ABC):
             wanted = set(workers)
             for row in rows.workers():
                 if row.worker in wanted:
-                    rows.put_worker(replace(row, beat=row.beat + 1))
+                    rows.put_worker(changed(row, beat=row.beat + 1))
 
     def workers(self) -> list[WorkerRow]:
         with self._read() as rows:
@@ -330,8 +330,8 @@ class Ledger(ABC):
             if event.kind == "warning" and rows.warned(event.body):
                 return
             run = rows.run()
-            rows.add_event(replace(event, revision=run.revision + 1))
-            rows.put_run(replace(run, revision=run.revision + 1))
+            rows.add_event(changed(event, revision=run.revision + 1))
+            rows.put_run(changed(run, revision=run.revision + 1))
 
     def events(self, since: int = 0) -> list[EventRow]:
         with self._read() as rows:
@@ -363,8 +363,8 @@ class Ledger(ABC):
                     self._void(rows, row, run.revision + 1)
                     run = rows.run()
                 token = f"{worker}-{run.revision + 1}"
-                run = replace(run, revision=run.revision + 1)
-                row = replace(transition(row, Claim(token=token, worker=worker)), revision=run.revision)
+                run = changed(run, revision=run.revision + 1)
+                row = changed(transition(row, Claim(token=token, worker=worker)), revision=run.revision)
                 rows.put_member(row, None)
                 rows.put_run(run)
             elif not rows.active():
@@ -402,10 +402,10 @@ class Ledger(ABC):
             revision=run.revision,
             scored=None if report.status == "pending" else run.revision,
         )
-        interval = replace(interval, id=rows.add_interval(interval))
+        interval = changed(interval, id=rows.add_interval(interval))
         if report.checkpoint is not None:
             rows.add_checkpoint(
-                replace(
+                changed(
                     report.checkpoint,
                     member=held.member,
                     interval=interval.interval,
@@ -420,17 +420,17 @@ class Ledger(ABC):
     def _judged(self, run: RunRow, interval: IntervalRow) -> RunRow:
         """The run after a score: its count, its best, and whether it stops."""
         stop = Stop(**run.stop) if isinstance(run.stop, dict) else Stop()  # type: ignore[arg-type]
-        run = replace(run, total=run.total + 1)
+        run = changed(run, total=run.total + 1)
         score = interval.score
         if score is not None and interval.status == "ok" and interval.checkpoint is not None:
             margin = stop.min_delta if run.goal == "max" else -stop.min_delta
             if run.best_score is None or better(score, run.best_score + margin, run.goal):
-                run = replace(run, improved=run.total)
+                run = changed(run, improved=run.total)
             if run.best_score is None or better(score, run.best_score, run.goal):
-                run = replace(run, best=interval.id, best_score=score, best_checkpoint=interval.checkpoint)
+                run = changed(run, best=interval.id, best_score=score, best_checkpoint=interval.checkpoint)
         reason = stop.reason(run)
         if reason is not None and run.status == "running":
-            run = replace(run, status="stopped", reason=reason)
+            run = changed(run, status="stopped", reason=reason)
         return run
 
     def _collect(self, rows: Rows, run: RunRow, before: MemberRow, after: MemberRow, old_best: str | None) -> list[str]:
@@ -454,7 +454,7 @@ class Ledger(ABC):
             if row.member not in retained_by:
                 retained_by[row.member] = _retained(rows.kept(row.member))
             if name not in retained_by[row.member] and not rows.referenced(name):
-                rows.put_checkpoint(replace(row, inline=None, dropped=run.revision))
+                rows.put_checkpoint(changed(row, inline=None, dropped=run.revision))
                 if row.inline is None:
                     given_up.append(name)
         return given_up
@@ -466,22 +466,22 @@ class Ledger(ABC):
         run = rows.run()
         voided = rows.own_intervals(held.member, held.saved)
         for row in voided:
-            rows.put_interval(replace(row, voided=revision))
-        rows.put_run(replace(run, total=run.total - len(voided)))
+            rows.put_interval(changed(row, voided=revision))
+        rows.put_run(changed(run, total=run.total - len(voided)))
 
     def _failed(self, rows: Rows, held: MemberRow, error: str, counts: bool, *, kind: str) -> MemberRow:
         run = rows.run()
         revision = run.revision + 1
         self._void(rows, held, revision)
         row = transition(held, Failed(error=error, tries=run.tries, counts=counts))
-        row = replace(row, revision=revision)
+        row = changed(row, revision=revision)
         rows.put_member(row, held.token)
         body: Json = {"error": error, "interval": held.budget + 1, "worker": held.worker}
         rows.add_event(EventRow(kind=kind, member=row.member, body=body, revision=revision))
         if row.state == "quarantined":
             body = {"error": error, "failures": row.failures}
             rows.add_event(EventRow(kind="quarantine", member=row.member, body=body, revision=revision))
-        rows.put_run(replace(rows.run(), revision=revision))
+        rows.put_run(changed(rows.run(), revision=revision))
         return row
 
     def _land(self, rows: Rows, row: MemberRow, revision: int) -> MemberRow:
@@ -491,7 +491,7 @@ class Ledger(ABC):
         if assign.sources and source is None:
             body: Json = {"action": row.next, "why": "its source is gone"}
             rows.add_event(EventRow(kind="dropped", member=row.member, body=body, revision=revision))
-            return replace(row, next=None)
+            return changed(row, next=None)
         return transition(row, Assigned(assign=assign, source=source))
 
     def _source(self, rows: Rows, assign: Assign) -> CheckpointRow | None:
@@ -530,13 +530,13 @@ class Ledger(ABC):
             elif mine or row.state == "waiting":
                 row = transition(row, Assigned(assign=action, source=source))
             else:
-                row = replace(row, next=record)
-            rows.put_member(replace(row, revision=revision), token)
+                row = changed(row, next=record)
+            rows.put_member(changed(row, revision=revision), token)
             return record
         found = rows.checkpoint(action.checkpoint)
         if found is None or found.dropped is not None:
             raise StaleView(f"checkpoint {action.checkpoint} can no longer be loaded; decide again")
-        rows.put_checkpoint(replace(found, pinned=isinstance(action, Pin)))
+        rows.put_checkpoint(changed(found, pinned=isinstance(action, Pin)))
         return record
 
     def _gave_up(self, names: Sequence[str]) -> None:

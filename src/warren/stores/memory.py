@@ -6,11 +6,10 @@ import heapq
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from warren.errors import StaleLease
-from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow
+from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow, changed
 from warren.stores.ledger import Ledger, Rows
 from warren.values import Json, canonical
 
@@ -169,7 +168,7 @@ class _MemoryRows:
 
     def add_interval(self, row: IntervalRow) -> int:
         id = len(self._intervals) + 1
-        self._intervals.append(replace(row, id=id))
+        self._intervals.append(changed(row, id=id))
         self._own.setdefault(row.member, []).append(id)
         self._touched.append((row.revision, id))
 

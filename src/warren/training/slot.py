@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from warren.errors import LoopError, UnknownName
-from warren.population import MemberRow
+from warren.population import MemberRow, changed
 from warren.training.binding import Binding
 from warren.training.member import Arrival, Member, birth_rng
 from warren.training.rng import Rng, seed_everything
@@ -235,8 +234,8 @@ class Slot:
                     "set member.state"
                 )
             tree["warren"] = {"hyperparameters": row.hyperparameters, "age": row.age + 1}
-            report = replace(report, checkpoint=turns.states.save(tree))
-        report = replace(report, seconds=self._arrived - self._handed, overhead=self._overhead)
+            report = changed(report, checkpoint=turns.states.save(tree))
+        report = changed(report, seconds=self._arrived - self._handed, overhead=self._overhead)
         self._live = None if report.status == "diverged" else (row.member, row.budget + 1)
         self._member = None
         self._row = turns.next(report)

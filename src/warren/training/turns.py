@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 
 from warren.errors import RunFailed, StaleLease, StaleView
-from warren.population import EventRow, Keys, Log, MemberRow, Report, RunRow, View, boundary
+from warren.population import EventRow, Keys, Log, MemberRow, Report, RunRow, View, boundary, changed
 from warren.stores import Store, Turn
 from warren.training.settings import Settings
 from warren.training.states import States
@@ -143,7 +142,7 @@ class Turns:
         row, self._row = self._row, None
         if report is None or row is None or row.token is None:
             return None if self._stop() else self.store.claim(self.worker, since=self.log.revision)
-        report = replace(report, due=self._due, seen=self._seen)
+        report = changed(report, due=self._due, seen=self._seen)
         self._due = self._seen = None
         try:
             return self.store.report(row.token, report, since=self.log.revision, more=not self._leaving)

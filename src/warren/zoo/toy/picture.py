@@ -46,12 +46,13 @@ def draw(outcomes: Mapping[str, Outcome], path: str | os.PathLike[str]) -> None:
         )  # fmt: skip
         outcome = outcomes[panel]
         for member, (colour, points) in enumerate(zip(COLOURS, outcome.paths, strict=True)):
-            # A copy jumps to where the other member stood: the line is broken there.
+            # A copy jumps to where the other member stood: the line is broken there. And where both went the same
+            # way, the wider one shows under the narrower one.
             line = np.insert(points, np.flatnonzero(outcome.copied[member]), np.nan, axis=0)
             figure.add_trace(
                 go.Scatter(
                     x=line[:, 0], y=line[:, 1], mode="lines+markers", name=f"member {member}",
-                    legendgroup=str(member), showlegend=place == 0, # Where both went the same way, the wider line shows under the narrower one.
+                    legendgroup=str(member), showlegend=place == 0,
                     marker={"size": 7 - 4 * member, "color": colour},
                     line={"width": 1, "color": colour},
                     hovertemplate="θ = (%{x:.3f}, %{y:.3f})",
@@ -70,7 +71,7 @@ def draw(outcomes: Mapping[str, Outcome], path: str | os.PathLike[str]) -> None:
         number = "" if place == 0 else str(place + 1)
         figure.update_yaxes(scaleanchor=f"x{number}", row=place // 2 + 1, col=place % 2 + 1)
     figure.update_layout(
-        title="Figure 2 of the paper: two members climb Q = 1.2 − θ₀² − θ₁², each seeing only part of it",
+        title="Figure 2 of the paper: two members climb Q = 1.2 - θ₀² - θ₁², each seeing only part of it",
         template="plotly_white", width=1000, height=980,
         legend={"orientation": "h", "y": -0.06},
     )  # fmt: skip
