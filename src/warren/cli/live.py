@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from warren.cli.follow import Follower, Snapshot, failures
-from warren.cli.show import best_line, members_table, score, span
+from warren.cli.show import best_line, copies_of, members_table, score, span
 from warren.cli.terminal import Terminal
 from warren.errors import WarrenError
 from warren.results import Result
@@ -156,7 +156,7 @@ def line(snapshot: Snapshot) -> str:
     if snapshot.best is not None:
         held_out = f"{snapshot.held_out} {score(snapshot.held_out_score)}, " if snapshot.held_out is not None else ""
         parts.append(f"best {score(snapshot.best.score)} ({held_out}member {snapshot.best.member})")
-    parts.append("1 copy" if snapshot.copies == 1 else f"{snapshot.copies} copies")
+    parts.append(copies_of(snapshot))
     if snapshot.left is not None:
         parts.append(f"{span(snapshot.left)} left")
     return " · ".join(parts)
@@ -186,7 +186,7 @@ def drawing(snapshot: Snapshot | None, console: Console) -> RenderableType:
         ProgressBar(total=total, completed=min(run.total, total)),
         Text(time_left),
     )
-    copies = "1 copy" if snapshot.copies == 1 else f"{snapshot.copies} copies"
+    copies = copies_of(snapshot)
     if snapshot.last_copies:
         copies += ": " + ", ".join(str(copy) for copy in snapshot.last_copies)
     wrong = [Text(text, style="red", no_wrap=True, overflow="ellipsis") for text in failures(snapshot)]

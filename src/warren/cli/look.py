@@ -13,7 +13,7 @@ import typer
 
 from warren.cli.find import result_in
 from warren.cli.follow import Follower, Snapshot, failures, said
-from warren.cli.show import Output, best_line, members_table, schedule_table, span
+from warren.cli.show import Output, best_line, copies_of, members_table, schedule_table, span
 from warren.cli.train import RunOption, StoreArgument, write_report
 from warren.errors import InvalidValue
 from warren.results import Result
@@ -40,7 +40,7 @@ def status(
         state = f"running, {at_work} at work" if at_work else f"not finished, nobody at work; warren resume {store}"
     output.print(f"run {snapshot.name} in {store}: {state}", soft_wrap=True)
     output.print(
-        f"{run.total}/{snapshot.total} intervals, {snapshot.copies} copies, {span(run.elapsed)} of wall time",
+        f"{run.total}/{snapshot.total} intervals, {copies_of(snapshot)}, {span(run.elapsed)} of wall time",
         soft_wrap=True,
     )
     output.print(best_line(snapshot), soft_wrap=True)

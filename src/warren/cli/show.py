@@ -160,6 +160,11 @@ def _members_table(
     return table
 
 
+def copies_of(snapshot: Snapshot) -> str:
+    """How many copies there were."""
+    return "1 copy" if snapshot.copies == 1 else f"{snapshot.copies} copies"
+
+
 def best_line(snapshot: Snapshot) -> str:
     """The best score so far, and whose it is."""
     if snapshot.best is None:

@@ -77,7 +77,12 @@ def entry_of(train: Any) -> Entry:
     module = sys.modules.get(str(module_name))
     file = getattr(module, "__file__", None)
     code = getattr(owner, "__code__", None)
-    if module is None or file is None or (code is not None and not _same(code.co_filename, file)):
+    if (
+        module is None
+        or file is None
+        or not os.path.exists(file)
+        or (code is not None and not _same(code.co_filename, file))
+    ):
         return Entry(kind="parcel")
     name = next((name for name, value in vars(module).items() if value is train), None)
     if name is None:

@@ -508,6 +508,10 @@ class Ledger(ABC):
         record: Json = dump(action)
         if isinstance(action, (Assign, Hold, Retire)):
             row = rows.member(action.member)
+            if isinstance(action, Assign) and action.via not in ("copy", "keep", "fresh"):
+                raise InvalidValue(
+                    f"Assign: via={action.via!r} must be 'copy', 'keep' or 'fresh'; no engine combines states"
+                )
             source = self._source(rows, action) if isinstance(action, Assign) else None
             if isinstance(action, Assign) and action.sources and source is None:
                 raise StaleView(f"checkpoint {action.sources[0]} can no longer be loaded; decide again")

@@ -39,6 +39,7 @@ class Member:
         self,
         row: MemberRow,
         settings: Settings,
+        keys: Keys,
         arrival: Arrival,
         state: Any,
         on_read: Callable[[str], None],
@@ -48,7 +49,7 @@ class Member:
         self._settings = settings
         self._state = state
         self._on_read = on_read
-        self._keys = Keys(seed=settings.seed, member=row.member, interval=row.budget + 1)
+        self._keys = keys
         self._rng: np.random.Generator | None = None
         self._report: Report | None = None
         self._before: float | None = None

@@ -194,8 +194,9 @@ class Slot:
             state = self._state if arrival == "same" else self._load(row, exploited=arrival == "exploited")
         for binding in self._bindings:
             binding.apply(row.hyperparameters)
-        member = Member(row, self._settings, arrival, state, self._watch.read)
-        seed_everything(Rng(self._turns.keys(row), "interval").seed)
+        keys = self._turns.keys(row)
+        member = Member(row, self._settings, keys, arrival, state, self._watch.read)
+        seed_everything(Rng(keys, "interval").seed)
         self._live, self._passed = None, True
         now = self._turns.clock()
         self._overhead, self._handed = now - self._arrived - self._turns.waited, now

@@ -56,8 +56,13 @@ class Turns:
         self._leaving = False
 
     def keys(self, row: MemberRow) -> Keys:
-        """The key of the interval that a member is about to train."""
-        return Keys(seed=self.settings.seed, member=row.member, interval=row.budget + 1)
+        """The key of the interval that a member is about to train.
+
+        An interval that is tried again once draws the same, so that a crash of the machine leaves no trace; one that
+        keeps failing draws anew, since its draws may be the cause.
+        """
+        attempt = row.failures if row.failures > 1 else 0
+        return Keys(seed=self.settings.seed, member=row.member, interval=row.budget + 1, attempt=attempt)
 
     def checkpoint_due(self, status: str) -> bool:
         """Whether the interval that is about to be reported ends with a checkpoint."""

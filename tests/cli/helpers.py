@@ -1,0 +1,75 @@
+"""A small training file, and the command as a user starts it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+TRAINING = """
+import os, time
+import numpy as np
+import warren
+
+class Point:
+    def __init__(self, seed):
+        self.x = np.array([float(seed % 5)])
+    def state_dict(self):
+        return {"x": self.x}
+    def load_state_dict(self, state):
+        self.x = np.array(state["x"])
+
+def train(slot):
+    point = Point(slot.seed)
+    slot.track(point=point)
+    for member in slot:
+        time.sleep(float(os.environ.get("PACE", "0")))
+        point.x = point.x + member["lr"] * (10 - point.x)
+        member.report(-abs(float(10 - point.x[0])), unseen=float(point.x[0]))
+
+if __name__ == "__main__":
+    raise RuntimeError("nothing under the guard runs")
+"""
+SPACE = 'space = {"lr": warren.Float(1e-3, 0.5, scale="log")}\n'
+COMPLETE = TRAINING + SPACE + 'goal = "max"\npopulation = 4\nintervals = 3\n'
+
+
+def environment(**more: str) -> dict[str, str]:
+    path = os.pathsep.join(part for part in (str(SOURCE), os.environ.get("PYTHONPATH", "")) if part)
+    return {**os.environ, "PYTHONPATH": path, **more}
+
+
+def warren(folder: Path, *arguments: object, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "warren", *map(str, arguments)],
+        cwd=folder,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def start(folder: Path, *arguments: object, **more: str) -> "subprocess.Popen[str]":
+    """Start the command in a folder, in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "warren", *map(str, arguments)],
+        cwd=folder,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    """Poll until something holds."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.02)

@@ -1,0 +1,191 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import warren as library
+from tests.cli.helpers import COMPLETE, environment, start, wait_until, warren
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "toy.py").write_text(COMPLETE)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that is over; only looked at."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "toy.py").write_text(COMPLETE)
+    done = warren(folder, "run", "toy.py", "--workers", 1, "--held-out", "unseen", "--intervals", 5)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_run_prints_what_came_out(folder: Path) -> None:
+    done = warren(folder, "run", "toy.py", "--workers", 2, "--held-out", "unseen", "--seed", 3)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("done, 12 intervals\nbest score -")
+    assert "unseen" in done.stdout and "(held out)" in done.stdout
+    assert "lr: " in done.stdout
+    assert "PBT " in done.stdout and " in all" in done.stdout
+    assert "store runs/toy.db" in done.stdout
+    assert done.stderr.startswith("warren: 12/12 intervals")
+    result = library.open_result(folder / "runs" / "toy.db")
+    assert [member.budget for member in result.members] == [3, 3, 3, 3]
+
+
+def test_the_same_command_again_changes_nothing_and_more_intervals_go_on(folder: Path) -> None:
+    assert warren(folder, "run", "toy.py", "--workers", 1).returncode == 0
+    first = library.open_result(folder / "runs" / "toy.db").digest
+    assert warren(folder, "run", "toy.py", "--workers", 1).returncode == 0
+    assert library.open_result(folder / "runs" / "toy.db").digest == first
+    more = warren(folder, "run", "toy.py", "--workers", 1, "--intervals", 4)
+    assert more.returncode == 0
+    assert "16 intervals" in more.stdout
+
+
+def test_options_win_over_the_file(folder: Path) -> None:
+    arguments = ("--population", 2, "--intervals", 1, "--goal", "min", "--store", "other.db", "--run", "mine")
+    done = warren(folder, "run", "toy.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    result = library.open_result(folder / "other.db", "mine")
+    assert (len(result.members), result.goal, len(result.intervals)) == (2, "min", 2)
+
+
+def test_other_names_in_the_file(folder: Path) -> None:
+    renamed = COMPLETE.replace("def train", "def fit").replace("space =", "search =").replace("goal =", "better =")
+    (folder / "named.py").write_text(renamed)
+    done = warren(folder, "run", "named.py", "--name", "fit", "--space", "search", "--goal", "better", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stopping_rule_ends_the_run(folder: Path) -> None:
+    done = warren(folder, "run", "toy.py", "--workers", 1, "--stop-intervals", 5)
+    assert done.returncode == 0
+    assert done.stdout.startswith("stopped: 5 intervals over all members, 5 intervals")
+
+
+def test_resume_needs_the_store_alone(folder: Path) -> None:
+    assert warren(folder, "run", "toy.py", "--workers", 1).returncode == 0
+    done = warren(folder, "resume", "runs/toy.db", "--workers", 1, "--intervals", 5)
+    assert done.returncode == 0, done.stderr
+    assert "done, 20 intervals" in done.stdout
+
+
+def test_a_worker_joins_and_the_run_ends_for_both(folder: Path) -> None:
+    first = start(folder, "run", "toy.py", "--workers", 1, "--intervals", 40, PACE="0.05")
+    wait_until(lambda: _total(folder / "runs" / "toy.db") > 0, "an interval")
+    second = warren(folder, "worker", "runs/toy.db")
+    out, err = first.communicate(timeout=120)
+    assert (first.returncode, second.returncode) == (0, 0), err + second.stderr
+    result = library.open_result(folder / "runs" / "toy.db")
+    assert len({row.worker for row in result.intervals}) == 2
+    assert {member.budget for member in result.members} == {40}
+
+
+def test_a_worker_of_a_finished_run_has_nothing_to_do(finished: Path) -> None:
+    done = warren(finished, "worker", "runs/toy.db")
+    assert done.returncode == 0
+    assert done.stdout.startswith("done, 20 intervals")
+
+
+def test_status_shows_the_members(finished: Path) -> None:
+    done = warren(finished, "status", "runs/toy.db")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == "run default in runs/toy.db: done"
+    assert lines[1].startswith("20/20 intervals, ")
+    assert lines[2].startswith("best -") and "unseen" in lines[2]
+    heads = lines[4].split()
+    assert heads == ["member", "state", "interval", "age", "score", "trend", "lr", "copied"]
+    rows = [line.split() for line in lines[6:10]]
+    assert sorted(row[0] for row in rows) == ["0", "1", "2", "3"]
+    assert all(row[1:3] == ["done", "5/5"] for row in rows)
+    scores = [float(row[4]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_status_for_programs_says_the_same(finished: Path) -> None:
+    done = warren(finished, "status", "runs/toy.db", "--json")
+    body = json.loads(done.stdout)
+    result = library.open_result(finished / "runs" / "toy.db")
+    assert body["intervals"] == {"done": 20, "total": 20, "per_member": 5}
+    assert body["best"]["score"] == result.best.score
+    assert body["best"]["held_out_score"] == result.best.held_out
+    assert body["copies"] == result.cost.copies > 0
+    for shown, member in zip(body["members"], result.members, strict=True):
+        own = [row for row in result.intervals if row.member == member.member]
+        assert (shown["budget"], shown["age"], shown["score"]) == (member.budget, member.age, own[-1].score)
+        copies = [row for row in own if row.origin in ("exploit", "rescue")]
+        if copies:
+            donor = result.store.interval(copies[-1].parents[0]).member
+            assert shown["copied"] == {"donor": donor, "interval": copies[-1].interval - 1}
+        else:
+            assert shown["copied"] is None
+
+
+def test_schedule_as_table_and_as_json(finished: Path, tmp_path: Path) -> None:
+    schedule = library.open_result(finished / "runs" / "toy.db").schedule
+    table = warren(finished, "schedule", "runs/toy.db")
+    assert table.returncode == 0
+    assert table.stdout.split()[:4] == ["age", "member", "lr", "score"]
+    printed = json.loads(warren(finished, "schedule", "runs/toy.db", "--json").stdout)
+    path = tmp_path / "schedule.json"
+    written = warren(finished, "schedule", "runs/toy.db", "-o", path)
+    assert (written.returncode, written.stdout) == (0, f"schedule {path}\n")
+    assert json.loads(path.read_text()) == printed
+    assert list(library.Schedule.load(path)) == list(schedule)
+
+
+def test_report_is_written(finished: Path, tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    path = tmp_path / "report.html"
+    done = warren(finished, "report", "runs/toy.db", "-o", path)
+    assert (done.returncode, done.stdout) == (0, f"report {path}\n"), done.stderr
+    assert "<html" in path.read_text()[:2000]
+
+
+def test_nothing_is_asked_of_stdin_and_a_reader_that_leaves_is_no_error(finished: Path) -> None:
+    # Through a shell, since only there the reader is a process of its own that ends early.
+    command = f"{sys.executable} -m warren status runs/toy.db --json | true"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=finished, env=environment(), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    assert warren(tmp_path, "--version").stdout == f"warren {library.__version__}\n"
+    for arguments in ((), ("--help",)):
+        done = warren(tmp_path, *arguments)
+        assert done.returncode == 0
+        for command in ("run", "worker", "resume", "status", "report", "schedule", "demo"):
+            assert command in done.stdout
+
+
+def test_demos_are_listed_without_being_imported(tmp_path: Path) -> None:
+    code = "import sys; from warren.cli.demo import demos; print(list(demos())); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    names, torch = done.stdout.splitlines()
+    assert (names, torch) == ("['digits', 'toy']", "False")
+    listed = warren(tmp_path, "demo")
+    assert listed.returncode == 0
+    assert [line.partition(":")[0] for line in listed.stdout.splitlines()] == ["digits", "toy"]
+
+
+def test_options_of_a_demo_are_its_own(tmp_path: Path) -> None:
+    done = warren(tmp_path, "demo", "toy", "--help")
+    assert done.returncode == 0
+    assert "--seeds" in done.stdout
+
+
+def _total(store: Path) -> int:
+    try:
+        return library.open_result(store).run.total if store.exists() else 0
+    except library.WarrenError:  # not yet made
+        return 0
