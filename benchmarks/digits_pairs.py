@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 
-import _record
 import numpy as np
+import sklearn
+from _common import save
 from scipy import stats
 
 from warren.strategies import PBT, RandomSearch
@@ -56,9 +57,15 @@ def main() -> int:
             f"{name}, PBT minus random search: {mean:+.4f}, 95 % interval [{low:+.4f}, {high:+.4f}]; "
             f"PBT better in {better}, alike in {same} of {len(difference)}"
         )
-    _record.write(
+    save(
         "digits_pairs",
-        {"pairs": options.pairs, "population": options.population, "intervals": options.intervals, **numbers},
+        {
+            "scikit-learn": sklearn.__version__,
+            "pairs": options.pairs,
+            "population": options.population,
+            "intervals": options.intervals,
+            **numbers,
+        },
     )
     return 0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-import _record
 import numpy as np
+from _common import save
 
 from warren.zoo.toy.figure2 import PANELS, run_panel
 from warren.zoo.toy.tasks import PEAK
@@ -19,7 +19,9 @@ def main() -> int:
     numbers: dict[str, dict[str, dict[str, float]]] = {}
     best: dict[tuple[str, str], np.ndarray] = {}
     print(f"Figure 2, seeds 0 to {len(seeds) - 1}: Q of the better member after 200 steps, regret = {PEAK} - Q\n")
-    print(f"{'':<14}{'panel':<14}{'median Q':>10}{'10 % Q':>10}{'lowest Q':>10}{'median regret':>15}{'90 % regret':>13}")
+    print(
+        f"{'':<14}{'panel':<14}{'median Q':>10}{'10 % Q':>10}{'lowest Q':>10}{'median regret':>15}{'90 % regret':>13}"
+    )
     for mode in ("asynchronous", "synchronous"):
         for panel in PANELS:
             found = np.array([run_panel(panel, seed, synchronous=mode == "synchronous").best for seed in seeds])
@@ -49,7 +51,7 @@ def main() -> int:
         ):
             held.append(bool(holds))
             print(f"{mode:<14}{said}: {'holds' if holds else 'DOES NOT HOLD'}")
-    _record.write("figure2", {"seeds": len(seeds), "holds": all(held), **numbers})
+    save("figure2", {"seeds": len(seeds), "holds": all(held), **numbers})
     return 0 if all(held) else 1
 
 

@@ -95,8 +95,10 @@ def main() -> None:
             )  # fmt: skip
             if "cuda" not in devices:
                 print("\nno GPU here: on a GPU the same command measures its memory")
-        print(f"\n{time.perf_counter() - start:.0f} s, peak of this process "
-              f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        print(
+            f"\n{time.perf_counter() - start:.0f} s, peak of this process "
+            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
+        )
     save("memory", results)
 
 

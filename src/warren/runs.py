@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from warren.checkpoints import CheckpointStore, LocalCheckpoints, MemoryCheckpoints
 from warren.engines import Engine, Entry, Inline, Job, Loaded, entry_of
@@ -17,11 +17,12 @@ from warren.errors import InvalidType, InvalidValue, RunFailed, RunMismatch, Sto
 from warren.population import Assign, CheckpointRow, EventRow, Keys, Plan, RunRow, Stop
 from warren.results import Result, Trained
 from warren.space import Space
+from warren.state import Tree, decode
 from warren.stores import MemoryStore, Store
 from warren.strategies import PBT, Strategy
 from warren.training import Settings, States, Task
 from warren.training.record import differences, record_of, settings_of
-from warren.values import Json, dump, load
+from warren.values import Json, dump
 
 Watch = Callable[[Result], None]
 """Called now and then while a run goes on, with what there is so far."""
@@ -60,7 +61,7 @@ def run(
     checkpoint_every: int = 1,
     gpus: Iterable[int | str] | None = None,
     gpus_per_member: int = 1,
-    engine: Engine | None = None,
+    engine: Engine | Literal["inline", "processes"] | None = None,
     lease: float = 60.0,
     watch: Watch | None = None,
 ) -> Result:
@@ -90,9 +91,10 @@ def run(
             is ready, and at the end.
         gpus: Devices to use; default: all that this process may see.
         gpus_per_member: Devices for each worker. With more workers than shares, workers share devices.
-        engine: Who runs the intervals; default: as `workers` says.
+        engine: Who runs the intervals: ``"inline"``, ``"processes"``, or an engine; default: as `workers` says.
         lease: Seconds without a sign of life after which a worker's members are given to others.
-        watch: Called about four times a second with the result so far.
+        watch: Called about four times a second with the result so far. Without it, one line on standard error says
+            at the end what the run cost.
 
     Returns:
         The result.
@@ -130,8 +132,10 @@ def run(
     if workers > 1 and store is None:
         raise InvalidValue(f'workers={workers} need a store that they can share; give store="runs/{name}.db"')
 
+    runs_on = _engine(engine, workers)
     # All that the call itself can be wrong in is checked before a file is made.
     plan = _first_plan(settings, initial)
+    warm = _warm_state(warm_start)
     sees = shares(workers, devices, per_member)
     entry = entry_of(train)
     opened = _open(store, name, create=True)
@@ -143,11 +147,11 @@ def run(
         "intervals": intervals,
     }
     if not opened.store.exists():
-        plan, checkpoints = _warmed(plan, warm_start, opened)
+        checkpoints = [opened.states.save(warm)] if warm is not None else []
         opened.store.create(
             RunRow(goal=settings.goal, synchronous=synchronous, limit=intervals, stop=_stop_record(stop)),
             config,
-            plan,
+            _warmed(plan, checkpoints[0]) if checkpoints else plan,
             checkpoints,
         )
     threads = _resume(opened, settings, config, entry, intervals, synchronous, stop, plan)
@@ -168,7 +172,7 @@ def run(
             devices=sees if devices else (),
             lease=lease,
         ),
-        engine if engine is not None else _engine(workers),
+        runs_on,
         watch,
     )
 
@@ -237,7 +241,7 @@ def join(
     job = _recorded_job(opened, config, loaded, settings, Stop(), _whole("workers", workers, 1))
     if gpu is not None:
         job = replace(job, devices=(tuple(part.strip() for part in gpu.split(",")),) * workers)
-    return _work(opened, settings, job, _processes(), watch, joined=True)
+    return _work(opened, settings, job, _processes(), watch)
 
 
 def open_result(store: str | os.PathLike[str], name: str = "default") -> Result:
@@ -302,29 +306,27 @@ def _first_plan(settings: Settings, initial: Iterable[Mapping[str, Any]]) -> Pla
     return replace(plan, actions=actions)
 
 
-def _warmed(
-    plan: Plan, warm_start: Trained | Result | str | os.PathLike[str] | None, opened: _Opened
-) -> tuple[Plan, list[CheckpointRow]]:
-    """Let every member start from a given state."""
+def _warm_state(warm_start: Trained | Result | str | os.PathLike[str] | None) -> Tree | None:
+    """The state that every member shall start from, or None."""
     if warm_start is None:
-        return plan, []
+        return None
     if isinstance(warm_start, Result):
         warm_start = warm_start.best
     if isinstance(warm_start, Trained):
-        tree = warm_start.state()
-    else:
-        from warren.state import decode
+        return warm_start.state()
+    try:
+        return decode(bytearray(Path(warm_start).read_bytes()))
+    except OSError as error:
+        raise InvalidValue(f"warm_start={str(warm_start)!r} cannot be read: {error.strerror}") from None
 
-        try:
-            tree = decode(bytearray(Path(warm_start).read_bytes()))
-        except OSError as error:
-            raise InvalidValue(f"warm_start={str(warm_start)!r} cannot be read: {error.strerror}") from None
-    row = opened.states.save(tree)
+
+def _warmed(plan: Plan, row: CheckpointRow) -> Plan:
+    """The plan with every member starting from one checkpoint."""
     actions = tuple(
         replace(action, via="copy", sources=(row.name,)) if isinstance(action, Assign) else action
         for action in plan.actions
     )
-    return replace(plan, actions=actions), [row]
+    return replace(plan, actions=actions)
 
 
 def _open(store: str | os.PathLike[str] | None, name: str, *, create: bool) -> _Opened:
@@ -401,8 +403,9 @@ def _set_going(opened: _Opened, current: RunRow, limit: int, new: Plan, stop: St
     record = _stop_record(stop)
     if record != current.stop:
         current = opened.store.update(stop=record)
-    if limit > current.limit or new.actions:
-        opened.store.extend(limit, new)
+    failed = current.status == "failed"
+    if limit > current.limit or new.actions or failed:
+        opened.store.extend(limit, new, revive=failed)  # a run that failed as a whole gets another chance
         current = opened.store.run()
     reason = stop.reason(current)
     if reason is None and current.status != "running":
@@ -444,8 +447,16 @@ def _recorded_job(
     )
 
 
-def _engine(workers: int) -> Engine:
-    return Inline() if workers == 1 else _processes()
+def _engine(engine: Engine | str | None, workers: int) -> Engine:
+    if engine is None:
+        engine = "inline" if workers == 1 else "processes"
+    if not isinstance(engine, str):
+        return engine
+    if engine not in ("inline", "processes"):
+        raise InvalidValue(f"engine={engine!r} must be 'inline', 'processes' or an engine")
+    if engine == "inline" and workers > 1:
+        raise InvalidValue(f"engine='inline' trains one member at a time, but workers={workers}; leave one of them out")
+    return Inline() if engine == "inline" else _processes()
 
 
 def _processes() -> Engine:
@@ -460,11 +471,10 @@ def _work(
     job: Job,
     engine: Engine,
     watch: Watch | None,
-    *,
-    joined: bool = False,
 ) -> Result:
     """Let the engine work, tell the user what happened meanwhile, and see how it ended."""
     teller = _Teller(opened.store)
+    before = opened.store.run().total
 
     def observe() -> None:
         teller.tell()
@@ -484,7 +494,10 @@ def _work(
     over = all(row.state in ("done", "quarantined") for row in members)
     if current.status == "running" and over:
         opened.store.update(status="done")
-    return opened.result(goal=settings.goal, held_out=settings.held_out)
+    result = opened.result(goal=settings.goal, held_out=settings.held_out)
+    if watch is None and result.run.total > before:
+        print(f"warren: {result.cost}", file=sys.stderr)
+    return result
 
 
 class _Teller:
@@ -492,8 +505,7 @@ class _Teller:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._told = store.run().revision if store.exists() else 0
-        self._revision = self._told
+        self._revision = store.run().revision
 
     def tell(self) -> None:
         for event in self._store.events(self._revision):
@@ -532,4 +544,4 @@ def load_file(path: str | os.PathLike[str], name: str = "train") -> tuple[Loaded
     return Loaded(entry), entry
 
 
-__all__ = ["join", "load", "load_file", "open_result", "resume", "run"]
+__all__ = ["join", "load_file", "open_result", "resume", "run"]

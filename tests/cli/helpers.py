@@ -1,11 +1,15 @@
 """A small training file, and the command as a user starts it."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from warren.cli import main
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -52,6 +56,20 @@ def warren(folder: Path, *arguments: object, **more: str) -> "subprocess.Complet
         text=True,
         timeout=120,
     )
+
+
+def here(folder: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a folder and in this process: a second faster, and as good where no process is looked at."""
+    out, err, before, path = io.StringIO(), io.StringIO(), os.getcwd(), list(sys.path)
+    os.chdir(folder)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main([str(argument) for argument in arguments])
+    finally:
+        os.chdir(before)
+        sys.path[:] = path
+        sys.modules.pop("__warren__", None)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def start(folder: Path, *arguments: object, **more: str) -> "subprocess.Popen[str]":

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.helpers import COMPLETE, environment, here, start, wait_until, warren
 
 import warren as library
-from tests.cli.helpers import COMPLETE, environment, start, wait_until, warren
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run that is over; only looked at."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "toy.py").write_text(COMPLETE)
-    done = warren(folder, "run", "toy.py", "--workers", 1, "--held-out", "unseen", "--intervals", 5)
+    done = here(folder, "run", "toy.py", "--workers", 1, "--held-out", "unseen", "--intervals", 5)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -39,18 +39,18 @@ def test_run_prints_what_came_out(folder: Path) -> None:
 
 
 def test_the_same_command_again_changes_nothing_and_more_intervals_go_on(folder: Path) -> None:
-    assert warren(folder, "run", "toy.py", "--workers", 1).returncode == 0
+    assert here(folder, "run", "toy.py", "--workers", 1).returncode == 0
     first = library.open_result(folder / "runs" / "toy.db").digest
-    assert warren(folder, "run", "toy.py", "--workers", 1).returncode == 0
+    assert here(folder, "run", "toy.py", "--workers", 1).returncode == 0
     assert library.open_result(folder / "runs" / "toy.db").digest == first
-    more = warren(folder, "run", "toy.py", "--workers", 1, "--intervals", 4)
+    more = here(folder, "run", "toy.py", "--workers", 1, "--intervals", 4)
     assert more.returncode == 0
     assert "16 intervals" in more.stdout
 
 
 def test_options_win_over_the_file(folder: Path) -> None:
     arguments = ("--population", 2, "--intervals", 1, "--goal", "min", "--store", "other.db", "--run", "mine")
-    done = warren(folder, "run", "toy.py", *arguments)
+    done = here(folder, "run", "toy.py", *arguments)
     assert done.returncode == 0, done.stderr
     result = library.open_result(folder / "other.db", "mine")
     assert (len(result.members), result.goal, len(result.intervals)) == (2, "min", 2)
@@ -59,19 +59,19 @@ def test_options_win_over_the_file(folder: Path) -> None:
 def test_other_names_in_the_file(folder: Path) -> None:
     renamed = COMPLETE.replace("def train", "def fit").replace("space =", "search =").replace("goal =", "better =")
     (folder / "named.py").write_text(renamed)
-    done = warren(folder, "run", "named.py", "--name", "fit", "--space", "search", "--goal", "better", "--workers", 1)
+    done = here(folder, "run", "named.py", "--name", "fit", "--space", "search", "--goal", "better", "--workers", 1)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_stopping_rule_ends_the_run(folder: Path) -> None:
-    done = warren(folder, "run", "toy.py", "--workers", 1, "--stop-intervals", 5)
+    done = here(folder, "run", "toy.py", "--workers", 1, "--stop-intervals", 5)
     assert done.returncode == 0
     assert done.stdout.startswith("stopped: 5 intervals over all members, 5 intervals")
 
 
 def test_resume_needs_the_store_alone(folder: Path) -> None:
-    assert warren(folder, "run", "toy.py", "--workers", 1).returncode == 0
-    done = warren(folder, "resume", "runs/toy.db", "--workers", 1, "--intervals", 5)
+    assert here(folder, "run", "toy.py", "--workers", 1).returncode == 0
+    done = here(folder, "resume", "runs/toy.db", "--workers", 1, "--intervals", 5)
     assert done.returncode == 0, done.stderr
     assert "done, 20 intervals" in done.stdout
 
@@ -80,7 +80,7 @@ def test_a_worker_joins_and_the_run_ends_for_both(folder: Path) -> None:
     first = start(folder, "run", "toy.py", "--workers", 1, "--intervals", 40, PACE="0.05")
     wait_until(lambda: _total(folder / "runs" / "toy.db") > 0, "an interval")
     second = warren(folder, "worker", "runs/toy.db")
-    out, err = first.communicate(timeout=120)
+    _, err = first.communicate(timeout=120)
     assert (first.returncode, second.returncode) == (0, 0), err + second.stderr
     result = library.open_result(folder / "runs" / "toy.db")
     assert len({row.worker for row in result.intervals}) == 2
@@ -88,13 +88,13 @@ def test_a_worker_joins_and_the_run_ends_for_both(folder: Path) -> None:
 
 
 def test_a_worker_of_a_finished_run_has_nothing_to_do(finished: Path) -> None:
-    done = warren(finished, "worker", "runs/toy.db")
+    done = here(finished, "worker", "runs/toy.db")
     assert done.returncode == 0
     assert done.stdout.startswith("done, 20 intervals")
 
 
 def test_status_shows_the_members(finished: Path) -> None:
-    done = warren(finished, "status", "runs/toy.db")
+    done = here(finished, "status", "runs/toy.db")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert lines[0] == "run default in runs/toy.db: done"
@@ -110,7 +110,7 @@ def test_status_shows_the_members(finished: Path) -> None:
 
 
 def test_status_for_programs_says_the_same(finished: Path) -> None:
-    done = warren(finished, "status", "runs/toy.db", "--json")
+    done = here(finished, "status", "runs/toy.db", "--json")
     body = json.loads(done.stdout)
     result = library.open_result(finished / "runs" / "toy.db")
     assert body["intervals"] == {"done": 20, "total": 20, "per_member": 5}
@@ -130,12 +130,12 @@ def test_status_for_programs_says_the_same(finished: Path) -> None:
 
 def test_schedule_as_table_and_as_json(finished: Path, tmp_path: Path) -> None:
     schedule = library.open_result(finished / "runs" / "toy.db").schedule
-    table = warren(finished, "schedule", "runs/toy.db")
+    table = here(finished, "schedule", "runs/toy.db")
     assert table.returncode == 0
     assert table.stdout.split()[:4] == ["age", "member", "lr", "score"]
-    printed = json.loads(warren(finished, "schedule", "runs/toy.db", "--json").stdout)
+    printed = json.loads(here(finished, "schedule", "runs/toy.db", "--json").stdout)
     path = tmp_path / "schedule.json"
-    written = warren(finished, "schedule", "runs/toy.db", "-o", path)
+    written = here(finished, "schedule", "runs/toy.db", "-o", path)
     assert (written.returncode, written.stdout) == (0, f"schedule {path}\n")
     assert json.loads(path.read_text()) == printed
     assert list(library.Schedule.load(path)) == list(schedule)
@@ -144,7 +144,7 @@ def test_schedule_as_table_and_as_json(finished: Path, tmp_path: Path) -> None:
 def test_report_is_written(finished: Path, tmp_path: Path) -> None:
     pytest.importorskip("plotly")
     path = tmp_path / "report.html"
-    done = warren(finished, "report", "runs/toy.db", "-o", path)
+    done = here(finished, "report", "runs/toy.db", "-o", path)
     assert (done.returncode, done.stdout) == (0, f"report {path}\n"), done.stderr
     assert "<html" in path.read_text()[:2000]
 
@@ -160,9 +160,9 @@ def test_nothing_is_asked_of_stdin_and_a_reader_that_leaves_is_no_error(finished
 
 
 def test_version_and_help(tmp_path: Path) -> None:
-    assert warren(tmp_path, "--version").stdout == f"warren {library.__version__}\n"
+    assert here(tmp_path, "--version").stdout == f"warren {library.__version__}\n"
     for arguments in ((), ("--help",)):
-        done = warren(tmp_path, *arguments)
+        done = here(tmp_path, *arguments)
         assert done.returncode == 0
         for command in ("run", "worker", "resume", "status", "report", "schedule", "demo"):
             assert command in done.stdout
@@ -173,13 +173,13 @@ def test_demos_are_listed_without_being_imported(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     names, torch = done.stdout.splitlines()
     assert (names, torch) == ("['digits', 'toy']", "False")
-    listed = warren(tmp_path, "demo")
+    listed = here(tmp_path, "demo")
     assert listed.returncode == 0
     assert [line.partition(":")[0] for line in listed.stdout.splitlines()] == ["digits", "toy"]
 
 
 def test_options_of_a_demo_are_its_own(tmp_path: Path) -> None:
-    done = warren(tmp_path, "demo", "toy", "--help")
+    done = here(tmp_path, "demo", "toy", "--help")
     assert done.returncode == 0
     assert "--seeds" in done.stdout
 

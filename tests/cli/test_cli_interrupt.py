@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.cli.helpers import COMPLETE, start, wait_until, warren
 
 import warren as library
-from tests.cli.helpers import COMPLETE, start, wait_until, warren
 
 
 @pytest.fixture
@@ -97,6 +97,6 @@ def test_a_worker_that_is_interrupted_leaves_the_run_going(folder: Path) -> None
     _, err = joined.communicate(timeout=60)
     assert joined.returncode == 130
     assert "the run goes on without it" in err
-    out, err = main.communicate(timeout=120)
+    _, err = main.communicate(timeout=120)
     assert main.returncode == 0, err
     assert {row.budget for row in result(folder).members} == {30}

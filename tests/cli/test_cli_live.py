@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.cli.helpers import COMPLETE, environment
 
 import warren
-from tests.cli.helpers import COMPLETE, environment
 from warren.cli.follow import Copy, Follower, failures
 from warren.cli.live import Lines, Looker, drawing, line, live_view
 from warren.cli.show import assignments, changes, span, spark
@@ -41,7 +41,9 @@ def train(slot: warren.Slot) -> None:
 
 
 def run(**more: Any) -> warren.Result:
-    arguments: dict[str, Any] = {"population": 6, "intervals": 8, "held_out": "unseen", "seed": 1, **more}
+    arguments: dict[str, Any] = {"population": 6, "intervals": 8, "seed": 1, **more}
+    if "train" not in arguments:
+        arguments["held_out"] = "unseen"
     space = arguments.pop("space", {"lr": warren.Float(0.01, 1.0)})
     return warren.run(arguments.pop("train", train), space=space, goal="max", **arguments)
 

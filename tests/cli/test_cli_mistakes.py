@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.helpers import COMPLETE, SPACE, TRAINING, environment, here, warren
 
 import warren as library
-from tests.cli.helpers import COMPLETE, SPACE, TRAINING, environment, warren
 
 
 def one_line(done: "subprocess.CompletedProcess[str]", *words: str, code: int = 2) -> str:
@@ -34,7 +34,7 @@ def one_line(done: "subprocess.CompletedProcess[str]", *words: str, code: int = 
         ("def train(:\n", (), ("SyntaxError", "line 1")),
         ("import a_module_that_is_not_there\n", (), ("ModuleNotFoundError", "a_module_that_is_not_there")),
         ("raise SystemExit(3)\n", (), ("ended the process", "3")),
-        ("train = 3\n", (), ("train", "3")),
+        (SPACE.replace("space =", "import warren; space =") + "goal = 'max'\ntrain = 3\n", (), ("train", "3")),
         (COMPLETE, ("--population", "0"), ("population", "at least 1")),
         (COMPLETE, ("--population", "many"), ("--population", "warren run --help")),
         (COMPLETE, ("--intervals", "0"), ("intervals", "at least 1")),
@@ -48,7 +48,6 @@ def one_line(done: "subprocess.CompletedProcess[str]", *words: str, code: int = 
         (COMPLETE + "initial = [{'momentum': 0.9}]\n", (), ("initial[0]", "momentum", "lr")),
         (COMPLETE + "warren.run(train, space=space, goal=goal)\n", (), ("__main__",)),
         (COMPLETE.replace("member.report", "(lambda *a, **k: 0)"), ("--workers", "1"), ("did not report",)),
-        (COMPLETE.replace("member.report", "(lambda *a, **k: 0)"), ("--workers", "2"), ("did not report",)),
         (COMPLETE.replace('member["lr"]', 'member["lrr"]'), ("--workers", "1"), ("lrr", "lr")),
     ],
 )
@@ -57,29 +56,35 @@ def test_a_wrong_request_is_one_line(
 ) -> None:
     if text is not None:
         (tmp_path / "file.py").write_text(text)
-    one_line(warren(tmp_path, "run", "file.py", *arguments, CUDA_VISIBLE_DEVICES=""), *words)
+    one_line(here(tmp_path, "run", "file.py", *arguments), *words)
 
 
-def test_no_visible_gpu_for_members_that_need_two(tmp_path: Path) -> None:
+def test_what_a_worker_process_finds_wrong_is_one_line_too(tmp_path: Path) -> None:
+    (tmp_path / "file.py").write_text(COMPLETE.replace("member.report", "(lambda *a, **k: 0)"))
+    one_line(warren(tmp_path, "run", "file.py", "--workers", 2), "did not report")
+
+
+def test_no_visible_gpu_for_members_that_need_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file.py").write_text(COMPLETE)
-    done = warren(tmp_path, "run", "file.py", "--gpus-per-member", 2, CUDA_VISIBLE_DEVICES="")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    done = here(tmp_path, "run", "file.py", "--gpus-per-member", 2)
     one_line(done, "--gpus-per-member 2", "none is visible")
 
 
 def test_commands_and_options_that_are_not_there(tmp_path: Path) -> None:
-    one_line(warren(tmp_path, "frobnicate"), "frobnicate", "warren --help")
-    one_line(warren(tmp_path, "run"), "FILE", "warren run --help")
-    one_line(warren(tmp_path, "status", "x.db", "--frob"), "--frob", "warren status --help")
-    one_line(warren(tmp_path, "demo", "nope"), "'nope'", "digits, toy")
+    one_line(here(tmp_path, "frobnicate"), "frobnicate", "warren --help")
+    one_line(here(tmp_path, "run"), "FILE", "warren run --help")
+    one_line(here(tmp_path, "status", "x.db", "--frob"), "--frob", "warren status --help")
+    one_line(here(tmp_path, "demo", "nope"), "'nope'", "digits, toy")
 
 
 @pytest.mark.parametrize("command", ["status", "report", "schedule", "resume", "worker"])
 def test_a_store_that_is_not_there_or_is_none(tmp_path: Path, command: str) -> None:
-    one_line(warren(tmp_path, command, "no.db"), "no store at no.db")
+    one_line(here(tmp_path, command, "no.db"), "no store at no.db")
     assert list(tmp_path.iterdir()) == []
     text = tmp_path / "text.db"
     text.write_bytes(b"dear diary\n" * 100)
-    one_line(warren(tmp_path, command, "text.db"), "text.db", "not a database")
+    one_line(here(tmp_path, command, "text.db"), "text.db", "not a database")
     assert text.read_bytes() == b"dear diary\n" * 100
 
 
@@ -94,39 +99,39 @@ def test_a_run_into_a_file_that_is_no_store(tmp_path: Path) -> None:
 def test_an_unknown_run_names_those_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(COMPLETE)
     for name in ("first", "second"):
-        done = warren(tmp_path, "run", "toy.py", "--store", "x.db", "--run", name, "--workers", 1)
+        done = here(tmp_path, "run", "toy.py", "--store", "x.db", "--run", name, "--workers", 1)
         assert done.returncode == 0
-    one_line(warren(tmp_path, "status", "x.db", "--run", "third"), "'third'", "first, second")
-    one_line(warren(tmp_path, "status", "x.db"), "several runs", "first, second", "--run")
+    one_line(here(tmp_path, "status", "x.db", "--run", "third"), "'third'", "first, second")
+    one_line(here(tmp_path, "status", "x.db"), "several runs", "first, second", "--run")
 
 
 def test_a_changed_space_refuses_and_says_what_differs(tmp_path: Path) -> None:
     file = tmp_path / "toy.py"
     file.write_text(COMPLETE)
-    assert warren(tmp_path, "run", "toy.py", "--workers", 1).returncode == 0
+    assert here(tmp_path, "run", "toy.py", "--workers", 1).returncode == 0
     before = library.open_result(tmp_path / "runs" / "toy.db").digest
     file.write_text(COMPLETE.replace("0.5, scale", "0.7, scale"))
-    one_line(warren(tmp_path, "run", "toy.py", "--workers", 1), "space: lr", "0.5", "0.7")
+    one_line(here(tmp_path, "run", "toy.py", "--workers", 1), "space: lr", "0.5", "0.7")
     assert library.open_result(tmp_path / "runs" / "toy.db").digest == before
 
 
 def test_no_best_state_yet(tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(COMPLETE.replace("-abs(float(10 - point.x[0]))", "float('nan')"))
-    warren(tmp_path, "run", "toy.py", "--workers", 1)
-    one_line(warren(tmp_path, "schedule", "runs/toy.db"), "no interval has reported a finite score", code=1)
-    assert warren(tmp_path, "status", "runs/toy.db").returncode == 0
+    here(tmp_path, "run", "toy.py", "--workers", 1)
+    one_line(here(tmp_path, "schedule", "runs/toy.db"), "no interval has reported a finite score", code=1)
+    assert here(tmp_path, "status", "runs/toy.db").returncode == 0
 
 
 def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(COMPLETE)
-    assert warren(tmp_path, "run", "toy.py", "--workers", 1).returncode == 0
-    one_line(warren(tmp_path, "schedule", "runs/toy.db", "-o", "toy.py/s.json"), "toy.py/s.json", "cannot be written")
+    assert here(tmp_path, "run", "toy.py", "--workers", 1).returncode == 0
+    one_line(here(tmp_path, "schedule", "runs/toy.db", "-o", "toy.py/s.json"), "toy.py/s.json", "cannot be written")
     pytest.importorskip("plotly")
-    one_line(warren(tmp_path, "report", "runs/toy.db", "-o", "toy.py/r.html"), "toy.py/r.html", "cannot be written")
+    one_line(here(tmp_path, "report", "runs/toy.db", "-o", "toy.py/r.html"), "toy.py/r.html", "cannot be written")
 
 
 def test_user_code_that_always_fails_is_a_failed_run_with_its_traceback(tmp_path: Path) -> None:
-    (tmp_path / "toy.py").write_text(COMPLETE.replace("point.x = point.x", "raise ValueError('boo')"))
+    (tmp_path / "toy.py").write_text(COMPLETE.replace("point.x = point.x", "raise ValueError('boo') #"))
     done = warren(tmp_path, "run", "toy.py", "--workers", 1)
     assert done.returncode == 1
     first, *rest = [line for line in done.stderr.splitlines() if not line.startswith("warren: member")]

@@ -148,7 +148,7 @@ class LockStep(RuleBasedStateMachine):
             member=member,
             hyperparameters={"x": data.draw(st.integers(0, 9))},
             sources=tuple(data.draw(st.sampled_from(names)) for _ in range(sources)),
-            via=kind,
+            via="copy" if kind == "mean" else kind,
             group=data.draw(st.sampled_from([None, "g"])),
             opponents=(names[0],) if kind == "mean" else (),
             intervals=data.draw(st.integers(1, 3)),

@@ -35,7 +35,7 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 class TestStrategies(StrategyContract):
-    @pytest.fixture(params=STRATEGIES, scope="class")
+    @pytest.fixture(params=STRATEGIES)
     def strategy(self, request: Any) -> Strategy:
         return STRATEGIES[request.param]
 

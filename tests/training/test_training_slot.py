@@ -14,10 +14,10 @@ from warren.strategies import PBT, Truncation
 LR = {"lr": warren.Float(1e-3, 1.0, scale="log")}
 
 
-def run(train: Any, **arguments: Any) -> warren.Result:
+def run(train: Any, *, allow_failures: bool = False, **arguments: Any) -> warren.Result:
     """A run in which nothing failed: what a training function asserts counts."""
     result = warren.run(train, **{"space": LR, "goal": "max", "population": 3, "intervals": 4, **arguments})
-    assert [event.body for event in result.events if event.kind == "failure"] == []
+    assert [event.body for event in result.events if event.kind == "failure" and not allow_failures] == []
     return result
 
 
@@ -340,14 +340,18 @@ def test_code_that_never_works_fails_the_run_with_its_traceback() -> None:
         warren.run(train, space=LR, goal="max", population=8, intervals=4)
 
 
-def test_when_every_member_is_lost_the_run_fails() -> None:
+def test_when_every_member_is_lost_the_run_fails_and_may_be_tried_again(tmp_path: Any) -> None:
     def body(slot: Any, member: Any, count: Any) -> None:
         if member.budget >= 1:
             raise ValueError("always from the second interval on")
         member.report(1.0)
 
+    store = tmp_path / "a.db"
     with pytest.raises(RunFailed, match="always from the second interval on"):
-        warren.run(counting(body), space=LR, goal="max", population=2, intervals=4)
+        warren.run(counting(body), space=LR, goal="max", population=2, intervals=4, store=store, workers=1)
+    # The code is mended, and the same call goes on from what there was.
+    mended = run(counting(lambda s, m, c: m.report(c[0])), population=2, store=store, workers=1, allow_failures=True)
+    assert [row.budget for row in mended.members] == [4, 4]
 
 
 # -- provisional intervals ---------------------------------------------------------------------------------------------

@@ -75,8 +75,13 @@ def _first(
 def _carry_out(arguments: list[str]) -> int:
     usage = _usage_error()
     try:
-        code = build()(arguments, prog_name="warren", standalone_mode=False)
-        return code if isinstance(code, int) else DONE
+        # Not through Typer's own main, which has other exit codes for a closed pipe and for Ctrl-C.
+        command = typer.main.get_command(build())
+        with command.make_context("warren", list(arguments)) as context:
+            command.invoke(context)
+        return DONE
+    except typer.Exit as ended:
+        return ended.exit_code
     except RunFailed as error:
         _complain(str(error))
         return FAILED

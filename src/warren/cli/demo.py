@@ -32,8 +32,11 @@ def demo(
         raise UnknownName(f"there is no demo {name!r}; there is {', '.join(known) or 'none'}")
     # By name, since rooms on a floor do not import each other.
     module = importlib.import_module(f"warren.zoo.{name}")
-    code = module.main(list(options or ()), live=live_view)
-    raise typer.Exit(int(code or 0))
+    try:
+        code = module.main(list(options or ()), live=live_view)
+    except SystemExit as ended:  # argparse, after --help or a wrong option
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    raise typer.Exit(int(code))
 
 
 def demos() -> dict[str, str]:

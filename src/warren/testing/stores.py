@@ -640,8 +640,8 @@ class StoreContract:
         workers.round(1.0, 2.0, 3.0)
         row = workers.claim()
         sources = (workers.start_of(1), workers.start_of(2))
-        row = workers.decide(row, Assign(member=0, hyperparameters={}, sources=sources, via="mean", opponents=sources))
-        assert (row.sources, row.via, row.start, row.opponents) == (sources, "mean", sources[0], sources)
+        row = workers.decide(row, Assign(member=0, hyperparameters={}, sources=sources, opponents=sources))
+        assert (row.sources, row.start, row.opponents) == (sources, sources[0], sources)
         for score in (3.0, 4.0, 5.0):
             for member in (1, 2):
                 workers.report(workers.claim_member(member), score)

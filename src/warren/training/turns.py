@@ -54,6 +54,7 @@ class Turns:
         self._due: int | None = None
         self._seen: int | None = None
         self._leaving = False
+        self._first = store.run().revision
 
     def keys(self, row: MemberRow) -> Keys:
         """The key of the interval that a member is about to train.
@@ -126,7 +127,7 @@ class Turns:
         self._row = None
         run = self.store.run()
         if run.total == 0 and run.status == "running":
-            failures = [event for event in self.store.events() if event.kind == "failure"]
+            failures = [event for event in self.store.events(self._first) if event.kind == "failure"]
             if len(failures) >= run.tries:
                 last = error.strip().splitlines()[-1]
                 self.store.update(status="failed", reason=f"no interval has succeeded: {last}")

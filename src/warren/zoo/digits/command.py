@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from warren import runs
 from warren.errors import InvalidValue, MissingExtra, RunMismatch
 from warren.zoo.digits.data import MNIST_ROOT, digits, mnist
+from warren.zoo.options import Parser, positive
 
 if TYPE_CHECKING:
     from warren.results import Result, Schedule, Trained
@@ -52,8 +52,8 @@ def main(arguments: list[str], *, live: Live) -> int:
     going_on = store.exists()
     print(
         f"{options.population} convolutional nets learn {len(data.train.labels):,} images of digits in "
-        f"{options.intervals} intervals each; the {len(data.test.labels):,} of the test part are not selected on.\n"
-        f"The store is {store}"
+        f"{options.intervals} intervals each, {options.workers} at a time.\n{len(data.test.labels):,} images "
+        f"are held out from training and selection. The store is {store}"
         + (": going on with the run in it; --fresh begins another." if going_on else "; the same command resumes.")
     )
     try:
@@ -134,18 +134,18 @@ def _unused(store: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="warren demo digits",
         description="Population Based Training of small convolutional nets on handwritten digits.",
     )
     add = parser.add_argument
-    add("--population", type=int, default=12, help="members (default: %(default)s)")
-    add("--intervals", type=int, default=30, help="intervals for each member (default: %(default)s)")
-    add("--workers", type=int, default=2, help="processes that train at a time (default: %(default)s)")
+    add("--population", type=positive, default=12, help="members (default: %(default)s)")
+    add("--intervals", type=positive, default=30, help="intervals for each member (default: %(default)s)")
+    add("--workers", type=positive, default=2, help="processes that train at a time (default: %(default)s)")
     add("--seed", type=int, default=0, help="keys every draw (default: %(default)s)")
     add("--store", help="SQLite file of the run (default: runs/DATA.db); one that exists is gone on with")
-    add("--fresh", action="store_true", help="begin anew, in a file of another name where the store exists")
+    add("--fresh", action="store_true", help="begin anew, in a file of another name if the store exists")
     add("--report", help="file of the report (default: DATA.html)")
     add("--synchronous", action="store_true", help="members wait for each other")
     add(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 
 from warren.errors import InvalidValue, MissingExtra
+from warren.zoo.options import Parser, positive
 from warren.zoo.toy.figure2 import PANELS, run_panel
 from warren.zoo.toy.picture import draw
 from warren.zoo.toy.tasks import PEAK
@@ -22,7 +21,7 @@ def main(arguments: list[str]) -> int:
         The exit code.
 
     Raises:
-        InvalidValue: The picture cannot be written where it was asked for.
+        InvalidValue: An option breaks a rule, or the picture cannot be written where it was asked for.
     """
     options = _parser().parse_args(arguments)
     outcomes = {
@@ -44,16 +43,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, but got {number}")
-    return number
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="warren demo toy", description="Figure 2 of the paper in four panels.")
-    parser.add_argument("--seeds", type=_positive, default=5, help="runs of each panel (default: %(default)s)")
+def _parser() -> Parser:
+    parser = Parser(prog="warren demo toy", description="Figure 2 of the paper in four panels.")
+    parser.add_argument("--seeds", type=positive, default=5, help="runs of each panel (default: %(default)s)")
     parser.add_argument("--synchronous", action="store_true", help="members wait for each other")
     parser.add_argument("--report", default="toy.html", help="file of the picture (default: %(default)s)")
     return parser
