@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from warren import Result, open_result
 from warren.cli import main
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -83,6 +84,16 @@ def start(folder: Path, *arguments: object, **more: str) -> "subprocess.Popen[st
         text=True,
         start_new_session=True,
     )
+
+
+@contextlib.contextmanager
+def opened(store: Path, name: str = "default") -> Iterator[Result]:
+    """A run's result, whose store is closed again."""
+    result = open_result(store, name)
+    try:
+        yield result
+    finally:
+        result.store.close()
 
 
 def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.helpers import COMPLETE, environment, here, start, wait_until, warren
+from tests.cli.helpers import COMPLETE, environment, here, opened, start, wait_until, warren
 
 import warren as library
 
@@ -34,15 +34,15 @@ def test_run_prints_what_came_out(folder: Path) -> None:
     assert "PBT " in done.stdout and " in all" in done.stdout
     assert "store runs/toy.db" in done.stdout
     assert done.stderr.startswith("warren: 12/12 intervals")
-    result = library.open_result(folder / "runs" / "toy.db")
-    assert [member.budget for member in result.members] == [3, 3, 3, 3]
+    with opened(folder / "runs" / "toy.db") as result:
+        assert [member.budget for member in result.members] == [3, 3, 3, 3]
 
 
 def test_the_same_command_again_changes_nothing_and_more_intervals_go_on(folder: Path) -> None:
     assert here(folder, "run", "toy.py", "--workers", 1).returncode == 0
-    first = library.open_result(folder / "runs" / "toy.db").digest
+    first = _digest(folder / "runs" / "toy.db")
     assert here(folder, "run", "toy.py", "--workers", 1).returncode == 0
-    assert library.open_result(folder / "runs" / "toy.db").digest == first
+    assert _digest(folder / "runs" / "toy.db") == first
     more = here(folder, "run", "toy.py", "--workers", 1, "--intervals", 4)
     assert more.returncode == 0
     assert "16 intervals" in more.stdout
@@ -52,8 +52,8 @@ def test_options_win_over_the_file(folder: Path) -> None:
     arguments = ("--population", 2, "--intervals", 1, "--goal", "min", "--store", "other.db", "--run", "mine")
     done = here(folder, "run", "toy.py", *arguments)
     assert done.returncode == 0, done.stderr
-    result = library.open_result(folder / "other.db", "mine")
-    assert (len(result.members), result.goal, len(result.intervals)) == (2, "min", 2)
+    with opened(folder / "other.db", "mine") as result:
+        assert (len(result.members), result.goal, len(result.intervals)) == (2, "min", 2)
 
 
 def test_other_names_in_the_file(folder: Path) -> None:
@@ -77,14 +77,19 @@ def test_resume_needs_the_store_alone(folder: Path) -> None:
 
 
 def test_a_worker_joins_and_the_run_ends_for_both(folder: Path) -> None:
-    first = start(folder, "run", "toy.py", "--workers", 1, "--intervals", 40, PACE="0.05")
-    wait_until(lambda: _total(folder / "runs" / "toy.db") > 0, "an interval")
-    second = warren(folder, "worker", "runs/toy.db")
-    _, err = first.communicate(timeout=120)
-    assert (first.returncode, second.returncode) == (0, 0), err + second.stderr
-    result = library.open_result(folder / "runs" / "toy.db")
-    assert len({row.worker for row in result.intervals}) == 2
-    assert {member.budget for member in result.members} == {40}
+    """The run goes at a crawl until the second worker has done something."""
+    paced = 'time.sleep(0 if os.path.exists("fast") else 0.2)'
+    (folder / "toy.py").write_text(COMPLETE.replace('time.sleep(float(os.environ.get("PACE", "0")))', paced))
+    first = start(folder, "run", "toy.py", "--workers", 1, "--intervals", 40)
+    wait_until(lambda: _workers(folder / "runs" / "toy.db") == 1, "an interval")
+    second = start(folder, "worker", "runs/toy.db")
+    wait_until(lambda: _workers(folder / "runs" / "toy.db") == 2, "an interval of the second worker")
+    (folder / "fast").touch()
+    said = [process.communicate(timeout=120) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    assert all(out.startswith("done, 160 intervals") for out, _ in said)
+    with opened(folder / "runs" / "toy.db") as result:
+        assert {member.budget for member in result.members} == {40}
 
 
 def test_a_worker_of_a_finished_run_has_nothing_to_do(finished: Path) -> None:
@@ -112,24 +117,25 @@ def test_status_shows_the_members(finished: Path) -> None:
 def test_status_for_programs_says_the_same(finished: Path) -> None:
     done = here(finished, "status", "runs/toy.db", "--json")
     body = json.loads(done.stdout)
-    result = library.open_result(finished / "runs" / "toy.db")
-    assert body["intervals"] == {"done": 20, "total": 20, "per_member": 5}
-    assert body["best"]["score"] == result.best.score
-    assert body["best"]["held_out_score"] == result.best.held_out
-    assert body["copies"] == result.cost.copies > 0
-    for shown, member in zip(body["members"], result.members, strict=True):
-        own = [row for row in result.intervals if row.member == member.member]
-        assert (shown["budget"], shown["age"], shown["score"]) == (member.budget, member.age, own[-1].score)
-        copies = [row for row in own if row.origin in ("exploit", "rescue")]
-        if copies:
-            donor = result.store.interval(copies[-1].parents[0]).member
-            assert shown["copied"] == {"donor": donor, "interval": copies[-1].interval - 1}
-        else:
-            assert shown["copied"] is None
+    with opened(finished / "runs" / "toy.db") as result:
+        assert body["intervals"] == {"done": 20, "total": 20, "per_member": 5}
+        assert body["best"]["score"] == result.best.score
+        assert body["best"]["held_out_score"] == result.best.held_out
+        assert body["copies"] == result.cost.copies > 0
+        for shown, member in zip(body["members"], result.members, strict=True):
+            own = [row for row in result.intervals if row.member == member.member]
+            assert (shown["budget"], shown["age"], shown["score"]) == (member.budget, member.age, own[-1].score)
+            copies = [row for row in own if row.origin in ("exploit", "rescue")]
+            if copies:
+                donor = result.store.interval(copies[-1].parents[0]).member
+                assert shown["copied"] == {"donor": donor, "interval": copies[-1].interval - 1}
+            else:
+                assert shown["copied"] is None
 
 
 def test_schedule_as_table_and_as_json(finished: Path, tmp_path: Path) -> None:
-    schedule = library.open_result(finished / "runs" / "toy.db").schedule
+    with opened(finished / "runs" / "toy.db") as result:
+        schedule = result.schedule
     table = here(finished, "schedule", "runs/toy.db")
     assert table.returncode == 0
     assert table.stdout.split()[:4] == ["age", "member", "lr", "score"]
@@ -184,8 +190,14 @@ def test_options_of_a_demo_are_its_own(tmp_path: Path) -> None:
     assert "--seeds" in done.stdout
 
 
-def _total(store: Path) -> int:
+def _workers(store: Path) -> int:
     try:
-        return library.open_result(store).run.total if store.exists() else 0
+        with opened(store) as result:
+            return len({row.worker for row in result.intervals})
     except library.WarrenError:  # not yet made
         return 0
+
+
+def _digest(store: Path) -> str:
+    with opened(store) as result:
+        return result.digest

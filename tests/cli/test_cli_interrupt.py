@@ -3,76 +3,108 @@
 import os
 import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from tests.cli.helpers import COMPLETE, start, wait_until, warren
+from tests.cli.helpers import COMPLETE, opened, start, wait_until
+from tests.cli.helpers import warren as command
 
-import warren as library
+import warren
+
+
+class Folder:
+    """A training file, the processes that were started on it, and the run as it stands."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.started: list[subprocess.Popen[str]] = []
+        (path / "toy.py").write_text(COMPLETE)
+
+    def start(self, *arguments: object, **more: str) -> "subprocess.Popen[str]":
+        self.started.append(start(self.path, *arguments, **more))
+        return self.started[-1]
+
+    def read(self, what: Callable[[warren.Result], Any]) -> Any:
+        with opened(self.path / "runs" / "toy.db") as result:
+            return what(result)
+
+    def total(self) -> int:
+        try:
+            return self.read(lambda result: result.run.total) if (self.path / "runs" / "toy.db").exists() else 0
+        except warren.WarrenError:  # not yet made
+            return 0
+
+    def states(self) -> list[str]:
+        return self.read(lambda result: [row.state for row in result.members])
+
+    def budgets(self) -> set[int]:
+        return self.read(lambda result: {row.budget for row in result.members})
+
+    def workers(self) -> int:
+        return self.read(lambda result: len({row.worker for row in result.intervals}))
+
+    def training(self, workers: int) -> bool:
+        """Whether every worker has a member in hand, so that what follows interrupts training."""
+        return self.total() >= 2 and self.states().count("leased") == workers
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "toy.py").write_text(COMPLETE)
-    return tmp_path
-
-
-def result(folder: Path) -> library.Result:
-    return library.open_result(folder / "runs" / "toy.db")
-
-
-def total(folder: Path) -> int:
-    try:
-        return result(folder).run.total if (folder / "runs" / "toy.db").exists() else 0
-    except library.WarrenError:  # not yet made
-        return 0
-
-
-def training(folder: Path, workers: int) -> bool:
-    """Whether every worker has a member in hand, so that what follows interrupts training."""
-    return total(folder) >= 2 and sum(row.state == "leased" for row in result(folder).members) == workers
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    made = Folder(tmp_path)
+    yield made
+    for process in made.started:
+        if process.poll() is None:
+            for child in descendants(process):
+                child.kill()
+            process.kill()
+        process.communicate()
 
 
 def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def ended(process: "subprocess.Popen[str]") -> str:
+def ended(process: "subprocess.Popen[str]") -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    lines = err.splitlines()
     assert "Traceback" not in err
-    assert lines[-1].startswith("warren: interrupted; the same command")
-    return err
+    assert err.splitlines()[-1].startswith("warren: interrupted; the same command")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_once_lets_intervals_end_and_the_same_command_finishes(folder: Path, workers: int) -> None:
+def test_once_lets_intervals_end_and_the_same_command_finishes(folder: Folder, workers: int) -> None:
     arguments = ("run", "toy.py", "--workers", workers, "--intervals", 6)
-    process = start(folder, *arguments, PACE="0.3")
-    wait_until(lambda: training(folder, workers), "members in training")
+    process = folder.start(*arguments, PACE="0.3")
+    wait_until(lambda: folder.training(workers), "members in training")
     children = descendants(process)
-    before = total(folder)
+    before = folder.total()
     os.kill(process.pid, signal.SIGINT)
     ended(process)
     assert psutil.wait_procs(children, timeout=10)[1] == []
-    assert before < total(folder) <= before + 2 * workers  # what was under way has been reported, and no more begun
-    assert {row.state for row in result(folder).members} <= {"waiting", "done"}
-    done = warren(folder, *arguments)
+    assert before < folder.total() <= before + 2 * workers  # what was under way has been reported, and no more begun
+    assert set(folder.states()) <= {"waiting", "done"}
+    done = command(folder.path, *arguments)
     assert done.returncode == 0, done.stderr
-    assert {row.budget for row in result(folder).members} == {6}
-    assert sum(event.kind in ("failure", "lost") for event in result(folder).events) == 0
+    assert folder.budgets() == {6}
+    assert not folder.read(_failures)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_twice_stops_at_once_and_leaves_nothing_behind(folder: Path, workers: int) -> None:
-    """An interval of a quarter of an hour is begun, and not waited for."""
-    file = folder / "toy.py"
-    file.write_text(COMPLETE.replace('"PACE", "0"', '"PACE", "0.05" if member.budget < 1 else "900"'))
+def test_twice_stops_at_once_and_leaves_nothing_behind(folder: Folder, workers: int) -> None:
+    """Every member's second interval takes a quarter of an hour, which is not waited for."""
+    pace = '"PACE", "900" if member.budget else "0"'
+    (folder.path / "toy.py").write_text(COMPLETE.replace('"PACE", "0"', pace))
     arguments = ("run", "toy.py", "--workers", workers)
-    process = start(folder, *arguments)
-    wait_until(lambda: total(folder) == 4 and training(folder, workers), "long intervals")
+    process = folder.start(*arguments)
+
+    def in_long_intervals() -> bool:
+        return folder.total() > 0 and folder.read(_leased) == [1] * workers
+
+    wait_until(in_long_intervals, "long intervals")
+    before = folder.total()
     children = descendants(process)
     assert len(children) >= (workers if workers > 1 else 0)
     os.kill(process.pid, signal.SIGINT)
@@ -81,22 +113,33 @@ def test_twice_stops_at_once_and_leaves_nothing_behind(folder: Path, workers: in
     os.kill(process.pid, signal.SIGINT)
     ended(process)
     assert psutil.wait_procs(children, timeout=10)[1] == []
-    assert "leased" not in {row.state for row in result(folder).members}
-    assert total(folder) == 4
-    done = warren(folder, *arguments, PACE="0")
+    assert "leased" not in folder.states()
+    assert folder.total() == before
+    done = command(folder.path, *arguments, PACE="0")
     assert done.returncode == 0, done.stderr
-    assert {row.budget for row in result(folder).members} == {3}
+    assert folder.budgets() == {3}
 
 
-def test_a_worker_that_is_interrupted_leaves_the_run_going(folder: Path) -> None:
-    main = start(folder, "run", "toy.py", "--workers", 1, "--intervals", 30, PACE="0.1")
-    wait_until(lambda: total(folder) > 0, "an interval")
-    joined = start(folder, "worker", "runs/toy.db", PACE="0.1")
-    wait_until(lambda: len({row.worker for row in result(folder).intervals}) == 2, "an interval of the second worker")
+def test_a_worker_that_is_interrupted_leaves_the_run_going(folder: Folder) -> None:
+    main = folder.start("run", "toy.py", "--workers", 1, "--intervals", 1000, PACE="0.1")
+    wait_until(lambda: folder.total() > 0, "an interval")
+    joined = folder.start("worker", "runs/toy.db", PACE="0.1")
+    wait_until(lambda: folder.workers() == 2, "an interval of the second worker")
     os.kill(joined.pid, signal.SIGINT)
     _, err = joined.communicate(timeout=60)
     assert joined.returncode == 130
-    assert "the run goes on without it" in err
-    _, err = main.communicate(timeout=120)
-    assert main.returncode == 0, err
-    assert {row.budget for row in result(folder).members} == {30}
+    assert "the run goes on" in err
+    before = folder.total()
+    wait_until(lambda: folder.total() > before + 2, "more intervals of the first one")
+    assert not folder.read(_failures)
+    os.kill(main.pid, signal.SIGINT)
+    ended(main)
+
+
+def _failures(result: warren.Result) -> list[str]:
+    return [event.kind for event in result.events if event.kind in ("failure", "lost")]
+
+
+def _leased(result: warren.Result) -> list[int]:
+    """Budgets of the members that are in training."""
+    return [row.budget for row in result.members if row.state == "leased"]

@@ -5,9 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.helpers import COMPLETE, SPACE, TRAINING, environment, here, warren
-
-import warren as library
+from tests.cli.helpers import COMPLETE, SPACE, TRAINING, environment, here, opened, warren
 
 
 def one_line(done: "subprocess.CompletedProcess[str]", *words: str, code: int = 2) -> str:
@@ -109,10 +107,12 @@ def test_a_changed_space_refuses_and_says_what_differs(tmp_path: Path) -> None:
     file = tmp_path / "toy.py"
     file.write_text(COMPLETE)
     assert here(tmp_path, "run", "toy.py", "--workers", 1).returncode == 0
-    before = library.open_result(tmp_path / "runs" / "toy.db").digest
+    with opened(tmp_path / "runs" / "toy.db") as result:
+        before = result.digest
     file.write_text(COMPLETE.replace("0.5, scale", "0.7, scale"))
     one_line(here(tmp_path, "run", "toy.py", "--workers", 1), "space: lr", "0.5", "0.7")
-    assert library.open_result(tmp_path / "runs" / "toy.db").digest == before
+    with opened(tmp_path / "runs" / "toy.db") as result:
+        assert result.digest == before
 
 
 def test_no_best_state_yet(tmp_path: Path) -> None:

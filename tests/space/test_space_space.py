@@ -123,7 +123,7 @@ def test_a_space_that_cannot_be(dimensions: Any, kind: type[Exception], words: l
 
 
 def test_a_name_that_is_not_there() -> None:
-    with pytest.raises(UnknownName, match="'lr'.*optimizer.lr"):
+    with pytest.raises(UnknownName, match=r"'lr'.*optimizer\.lr"):
         Space(NESTED)["lr"]
     with pytest.raises(KeyError):
         Space(NESTED)["lr"]

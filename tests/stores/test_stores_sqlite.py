@@ -139,7 +139,7 @@ def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(tmp_path: Path, ma
     assert callable(make)
     make(path)
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="run.db"):
+    with pytest.raises(StoreError, match=r"run\.db"):
         SQLiteStore(path, create=create)
     assert path.read_bytes() == before
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from warren.errors import StoreError
@@ -35,6 +37,11 @@ def run_in(store: Path, name: str | None) -> str:
     return name
 
 
-def result_in(store: Path, name: str | None) -> Result:
-    """The result of a run so far."""
-    return open_result(store, run_in(store, name))
+@contextmanager
+def result_in(store: Path, name: str | None) -> Iterator[Result]:
+    """The result of a run so far; its store is closed at the end."""
+    result = open_result(store, run_in(store, name))
+    try:
+        yield result
+    finally:
+        result.store.close()

@@ -27,12 +27,50 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show how a run stands: its members, its best, what happened."""
-    result = result_in(store, run_name)
-    snapshot = Follower().look(result)
-    if as_json:
-        print(json.dumps(_record(result, snapshot, store), indent=1, allow_nan=False))
-        return
+    with result_in(store, run_name) as result:
+        snapshot = Follower().look(result)
+        if as_json:
+            print(json.dumps(_record(result, snapshot, store), indent=1, allow_nan=False))
+        else:
+            _print(result, snapshot, store, Output())
+
+
+def report(
+    store: StoreArgument,
+    run_name: RunOption = None,
+    path: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The file to write.")] = Path(
+        "report.html"
+    ),
+) -> None:
+    """Write one HTML file with the curves, the schedule and the family tree; it opens without a network."""
+    with result_in(store, run_name) as result:
+        write_report(result, path)
+    Output().print(f"report {path}", soft_wrap=True)
+
+
+def schedule(
+    store: StoreArgument,
+    run_name: RunOption = None,
+    path: Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write it there as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show the hyperparameters along the lineage of the best state, or write them as JSON."""
+    with result_in(store, run_name) as result:
+        found = result.schedule
     output = Output()
+    if path is not None:
+        try:
+            found.save(path)
+        except OSError as error:
+            raise InvalidValue(f"the schedule {path} cannot be written: {error.strerror}") from None
+        output.print(f"schedule {path}", soft_wrap=True)
+    elif as_json:
+        print(json.dumps({"steps": [vars(step) for step in found]}, indent=1))
+    else:
+        output.print(schedule_table(found))
+
+
+def _print(result: Result, snapshot: Snapshot, store: Path, output: Output) -> None:
     run = snapshot.run
     at_work = _at_work(result)
     state = f"{run.status}{f': {run.reason}' if run.reason else ''}"
@@ -55,39 +93,6 @@ def status(
         output.print(f"the last {_EVENTS} of {len(happened)} events (all of them: --json):", soft_wrap=True)
     for line in lines:
         output.print(line, soft_wrap=True)
-
-
-def report(
-    store: StoreArgument,
-    run_name: RunOption = None,
-    path: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The file to write.")] = Path(
-        "report.html"
-    ),
-) -> None:
-    """Write one HTML file with the curves, the schedule and the family tree; it opens without a network."""
-    write_report(result_in(store, run_name), path)
-    Output().print(f"report {path}", soft_wrap=True)
-
-
-def schedule(
-    store: StoreArgument,
-    run_name: RunOption = None,
-    path: Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write it there as JSON.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-) -> None:
-    """Show the hyperparameters along the lineage of the best state, or write them as JSON."""
-    found = result_in(store, run_name).schedule
-    output = Output()
-    if path is not None:
-        try:
-            found.save(path)
-        except OSError as error:
-            raise InvalidValue(f"the schedule {path} cannot be written: {error.strerror}") from None
-        output.print(f"schedule {path}", soft_wrap=True)
-    elif as_json:
-        print(json.dumps({"steps": [vars(step) for step in found]}, indent=1))
-    else:
-        output.print(schedule_table(found))
 
 
 def _at_work(result: Result) -> int:

@@ -24,7 +24,7 @@ from warren.errors import InvalidValue, MissingExtra, UnknownName
 from warren.population import Stop
 from warren.results import Result
 
-StoreArgument = Annotated[Path, typer.Argument(help="The run's SQLite file.")]
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="The run's SQLite file.")]
 RunOption = Annotated[
     str | None, typer.Option("--run", metavar="NAME", help="Name of the run; not needed where there is only one.")
 ]
@@ -38,7 +38,7 @@ _TAKEN = ("strategy", "population", "intervals", "held_out", "initial")
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="A Python file with train, space and goal.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A Python file with train, space and goal.")],
     name: Annotated[str, typer.Option(metavar="NAME", help="The training function in the file.")] = "train",
     space: Annotated[str, typer.Option(metavar="NAME", help="The space in the file.")] = "space",
     goal: Annotated[str, typer.Option(metavar="max|min|NAME", help="The goal, or its name in the file.")] = "goal",
@@ -148,6 +148,7 @@ def _show(result: Result, store: Path, report: Path | None) -> None:
     if report is not None:
         write_report(result, report)
         output.print(f"report {report}", soft_wrap=True)
+    result.store.close()
 
 
 def write_report(result: Result, path: Path) -> None:

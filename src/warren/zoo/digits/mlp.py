@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,12 @@ from warren.space import Float
 from warren.strategies import Strategy
 from warren.training import Task
 from warren.zoo.digits.data import Part, Parts, digits
+from warren.zoo.quiet import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from warren.results import Result, Trained
+    from warren.results import Trained
     from warren.training import Rng
 
 State = dict[str, Any]
@@ -124,7 +124,6 @@ def run_mlp(
     *,
     population: int = 12,
     intervals: int = 30,
-    watch: Callable[[Result], None] | None = None,
 ) -> Trained:
     """One run in memory; takes some seconds.
 
@@ -135,7 +134,6 @@ def run_mlp(
         strategy: Who decides.
         population: Members.
         intervals: Intervals for each member.
-        watch: As for `warren.run`.
 
     Returns:
         Of the last states, the one with the lowest validation loss.
@@ -149,6 +147,6 @@ def run_mlp(
         strategy=strategy,
         seed=seed,
         held_out="test",
-        watch=watch,
+        watch=quiet,
     )
     return result.final[0]

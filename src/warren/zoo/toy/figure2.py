@@ -11,6 +11,7 @@ from warren import runs
 from warren.errors import InvalidValue
 from warren.space import Float
 from warren.strategies import PBT, Noise, RandomSearch, Strategy, Tournament
+from warren.zoo.quiet import quiet
 from warren.zoo.toy.tasks import HILL, PEAK, START
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def run_panel(panel: str, seed: int, *, synchronous: bool = False) -> Outcome:
         strategy=strategy(panel),
         seed=seed,
         synchronous=synchronous,
+        watch=quiet,
     )
     paths = np.empty((len(INITIAL), STEPS + 1, 2))
     paths[:, 0] = START

@@ -6,7 +6,6 @@ optimum c quickly and then stays in the noise; a small one gets close and cannot
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,11 @@ from warren import runs
 from warren.space import Float
 from warren.strategies import PBT, Perturb, Strategy, Truncation
 from warren.training import Task
+from warren.zoo.quiet import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from warren.results import Result
     from warren.training import Rng
 
 State = dict[str, Any]
@@ -102,16 +101,13 @@ def resampling() -> PBT:
     return PBT(exploit=Truncation(fraction=0.25), explore=Perturb(factors=(0.8, 1.25), resample=0.25))
 
 
-def run_regimes(
-    seed: int, strategy: Strategy, *, population: int = 16, watch: Callable[[Result], None] | None = None
-) -> float:
+def run_regimes(seed: int, strategy: Strategy, *, population: int = 16) -> float:
     """One run in memory; takes about a second.
 
     Args:
         seed: Keys the task and the run.
         strategy: Who decides.
         population: Members.
-        watch: As for `warren.run`.
 
     Returns:
         The true loss at the end of the member whose last observed loss is the lowest.
@@ -125,6 +121,6 @@ def run_regimes(
         intervals=regimes.intervals,
         strategy=strategy,
         seed=seed,
-        watch=watch,
+        watch=quiet,
     )
     return result.final[0].metrics["loss"]
