@@ -39,7 +39,7 @@ class Config:
     bias: bool = False  # in linear layers and layer norms
     # training
     epochs: int = 20  # each ends with an evaluation
-    steps: int = 40  # optimizer steps in an epoch
+    steps: int = 30  # optimizer steps in an epoch
     batch: int = 16  # sequences in a minibatch
     accumulate: int = 1  # minibatches in a step
     # optimizer

@@ -40,7 +40,7 @@ class Config:
     bias: bool = False  # in linear layers and layer norms
     # training
     epochs: int = 20  # each ends with an evaluation
-    steps: int = 40  # optimizer steps in an epoch
+    steps: int = 30  # optimizer steps in an epoch
     batch: int = 16  # sequences in a minibatch
     accumulate: int = 1  # minibatches in a step
     # optimizer
@@ -272,9 +272,9 @@ def train(slot) -> None:
     optimizer = make_optimizer(model)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine)
     slot.track(model=model, optimizer=optimizer, scheduler=scheduler)
-    slot.bind(optimizer, "lr", scheduler=scheduler)
+    slot.bind(optimizer, "lr", "weight_decay", scheduler=scheduler)
     for member in slot:
-        config.dropout, optimizer.param_groups[0]["weight_decay"] = member["dropout"], member["weight_decay"]
+        config.dropout = member["dropout"]
         model.train()
         for _ in range(config.steps):
             for _ in range(config.accumulate):

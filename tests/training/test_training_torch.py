@@ -253,3 +253,102 @@ def test_replay_buffers_stay_with_their_member_or_are_cleared() -> None:
     strategy = PBT(exploit=Truncation(fraction=0.5))
     result = run(train, space={"lr": SPACE["lr"]}, population=4, intervals=6, strategy=strategy)
     assert result.cost.copies >= 4
+
+
+def test_parameter_groups_keep_their_proportions() -> None:
+    seen: list[tuple[float, ...]] = []
+
+    def train(slot: warren.Slot) -> None:
+        net, _ = build(slot.seed)
+        groups = [
+            {"params": net[0].parameters(), "lr": 0.01, "weight_decay": 0.1},
+            {"params": net[2].parameters(), "lr": 0.1, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.SGD(groups)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+        slot.track(net=net, optimizer=optimizer, scheduler=scheduler)
+        slot.bind(optimizer, "lr", "weight_decay", scheduler=scheduler)
+        for member in slot:
+            first, second = optimizer.param_groups
+            factor = 0.5**scheduler.last_epoch
+            assert first["lr"] == pytest.approx(0.1 * member["lr"] * factor, rel=1e-12)
+            assert second["lr"] == pytest.approx(member["lr"] * factor, rel=1e-12)
+            assert (first["weight_decay"], second["weight_decay"]) == (member["weight_decay"], 0.0)
+            seen.append((member["lr"], member["weight_decay"]))
+            one_epoch(net, optimizer)
+            scheduler.step()
+            member.report(-loss_of(net).item())
+
+    space = {"lr": SPACE["lr"], "weight_decay": warren.Float(1e-5, 1e-2, scale="log")}
+    result = run(train, space=space, population=3, intervals=4, strategy=PBT(explorers="ready"))
+    assert len(set(seen)) > 6 and result.warnings == []
+
+
+def test_binding_part_of_an_optimizer_does_not_silence_the_rest() -> None:
+    def overwritten(slot: warren.Slot) -> None:
+        net, optimizer = build(slot.seed)
+        decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.9**epoch)
+        slot.track(net=net, optimizer=optimizer, decay=decay)
+        slot.bind(optimizer, "lr")  # and not its scheduler
+        for member in slot:
+            one_epoch(net, optimizer)
+            decay.step()
+            one_epoch(net, optimizer)
+            member.report(-loss_of(net).item())
+
+    def unapplied(slot: warren.Slot) -> None:
+        net, optimizer = build(slot.seed)
+        slot.track(net=net, optimizer=optimizer)
+        slot.bind(optimizer, "momentum")
+        for member in slot:
+            _ = member["lr"]
+            one_epoch(net, optimizer)
+            member.report(-loss_of(net).item())
+
+    strategy = PBT(explorers="ready")
+    told = run(overwritten, space={"lr": SPACE["lr"]}, population=2, intervals=4, strategy=strategy).warnings
+    assert len(told) == 1 and "scheduler 'decay' overwrites hyperparameter 'lr'" in told[0]
+    told = run(unapplied, space=SPACE, population=2, intervals=4, strategy=strategy).warnings
+    assert len(told) == 1 and "'lr' does not reach optimizer" in told[0]
+
+
+IMPORTS_INSIDE = """
+import sys
+import warren
+
+def train(slot):
+    import torch  # only here: it is not loaded when the slot is made
+    net = torch.nn.Linear(3, 1)
+    slot.track(net=net)
+    for member in slot:
+        member.report(float(net.weight.detach().sum()) * member["lr"])
+
+if __name__ == "__main__":
+    runs = [warren.run(train, space={"lr": warren.Float(0.1, 1.0)}, goal="max", population=3, intervals=2)
+            for _ in range(2)]
+    assert "torch" in sys.modules
+    print(runs[0].digest == runs[1].digest)
+"""
+
+
+def test_a_framework_that_the_function_itself_imports_is_seeded_too(tmp_path: Any) -> None:
+    import subprocess
+    import sys
+
+    script = tmp_path / "script.py"
+    script.write_text(IMPORTS_INSIDE)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_building_the_objects_is_not_counted_as_warrens_own_time() -> None:
+    import time
+
+    def train(slot: warren.Slot) -> None:
+        time.sleep(0.2)
+        count = np.zeros(1)
+        slot.track(count=count)
+        for member in slot:
+            member.report(member["lr"])
+
+    assert run(train, space={"lr": SPACE["lr"]}, population=3, intervals=2).cost.overhead < 0.3

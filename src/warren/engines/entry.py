@@ -7,11 +7,11 @@ import hashlib
 import importlib
 import importlib.util
 import os
-import runpy
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from warren.errors import InvalidType, InvalidValue, UnknownName
@@ -117,6 +117,17 @@ def _root(file: str, module: str) -> str:
     return str(Path(*parts[:-levels]))
 
 
+def _executed(file: str) -> ModuleType:
+    """A file run as a module that stays known under its name, so that its classes can be pickled and found."""
+    spec = importlib.util.spec_from_file_location(LOADED_AS, file)
+    if spec is None or spec.loader is None:
+        raise InvalidValue(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[LOADED_AS] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 class Loaded:
     """The user's code in this process: its names, for the training function and for settings.
 
@@ -138,7 +149,7 @@ class Loaded:
             if entry.kind == "file":
                 if not os.path.exists(entry.file):
                     raise InvalidValue(f"the training file {entry.file} is not there")
-                self.names = runpy.run_path(entry.file, run_name=LOADED_AS)
+                self.names = vars(_executed(entry.file))
             else:
                 self.names = vars(importlib.import_module(entry.module))
         except (InvalidValue, InvalidType, UnknownName):

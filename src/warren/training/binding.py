@@ -1,4 +1,8 @@
-"""Hyperparameters that are written into optimizers and schedulers after every load."""
+"""Hyperparameters that are written into optimizers and schedulers after every load.
+
+Parameter groups keep their proportions: a group that was built with no weight decay keeps none, and one with a tenth of
+the learning rate of the others keeps a tenth. The hyperparameter is the largest group's value.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,7 @@ class Binding:
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.options = dict(options)
+        self._shares = {option: _shares([group.get(option) for group in groups]) for option in options}
 
     def names(self) -> set[str]:
         """Names of the bound hyperparameters."""
@@ -51,17 +56,22 @@ class Binding:
         """Write the values into every parameter group, and the learning rate into the scheduler's base."""
         for option, name in self.options.items():
             value = values[name] if isinstance(name, str) else tuple(values[part] for part in name)
+            # The groups are looked up each time, since loading may replace their list.
+            groups, shares = self.optimizer.param_groups, self._shares[option]
+            if shares is None or len(shares) != len(groups):
+                shares = [1.0] * len(groups)
+            wanted: list[Any] = [value if share == 1.0 else value * share for share in shares]
             if option == "lr" and self.scheduler is not None:
-                self._rescale(float(values[str(name)]))
+                self._rescale(wanted)
                 continue
-            for group in self.optimizer.param_groups:  # looked up each time: loading may replace the list
-                group[option] = _as(group.get(option), value)
+            for group, one in zip(groups, wanted, strict=True):
+                group[option] = _as(group.get(option), one)
 
-    def _rescale(self, value: float) -> None:
-        """Move the learning rate by the ratio of its new base to the old one, wherever the schedule stands."""
+    def _rescale(self, wanted: list[float]) -> None:
+        """Move learning rates by the ratio of their new base to the old one, wherever the schedule stands."""
         schedulers = _flat(self.scheduler)
         bases = next((s.base_lrs for s in schedulers if getattr(s, "base_lrs", None)), None)
-        for place, group in enumerate(self.optimizer.param_groups):
+        for place, (group, value) in enumerate(zip(self.optimizer.param_groups, wanted, strict=True)):
             base = float(bases[place]) if bases is not None else float(group.get("initial_lr", group["lr"]))
             now = float(group["lr"]) * value / base if base else value
             group["lr"] = _as(group["lr"], now)
@@ -69,7 +79,15 @@ class Binding:
                 group["initial_lr"] = _as(group["initial_lr"], value)
         for scheduler in schedulers:
             if getattr(scheduler, "base_lrs", None):
-                scheduler.base_lrs = [value] * len(scheduler.base_lrs)
+                scheduler.base_lrs = list(wanted)
+
+
+def _shares(built: list[Any]) -> list[float] | None:
+    """What part of the largest group's value each group was built with, or None where that says nothing."""
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 for value in built):
+        return None
+    largest = max(built)
+    return [value / largest for value in built] if largest > 0 else None
 
 
 def _flat(scheduler: Any) -> list[Any]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 
+FRAMEWORKS = frozenset({"torch"})
+"""Those with a global generator of their own, which can only be seeded once they are loaded."""
+
+
 class Rng:
     """A key that gives a generator of whichever framework asks. Each purpose has its own stream.
 

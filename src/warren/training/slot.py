@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from warren.errors import LoopError, UnknownName
 from warren.population import MemberRow, changed
 from warren.training.binding import Binding
 from warren.training.member import Arrival, Member, birth_rng
-from warren.training.rng import Rng, seed_everything
+from warren.training.rng import FRAMEWORKS, Rng, seed_everything
 from warren.training.tracked import OnExploit, Tracked
 from warren.training.turns import Turns
 from warren.training.watch import Watch
@@ -38,7 +39,8 @@ class Slot:
         self._passed = False
         self._handed = 0.0
         self._overhead = 0.0
-        self._arrived = turns.clock()
+        self._arrived: float | None = None
+        self._seeded = {name for name in FRAMEWORKS if name in sys.modules}
         shape = self._settings.space.rebuild
         self._shape = {name: value for name, value in row.hyperparameters.items() if name in shape}
         seed_everything(birth_rng(self._settings, row).seed)
@@ -90,6 +92,8 @@ class Slot:
     def bind(self, optimizer: Any, *names: str, scheduler: Any = None, **options: str | tuple[str, ...]) -> None:
         """Write hyperparameters into an optimizer before every interval, and into its scheduler's base rates.
 
+        Parameter groups keep the proportions that they were built with: a group without weight decay stays without.
+
         Args:
             optimizer: Has `param_groups`, as torch's.
             *names: Hyperparameters that are called as the optimizer's options are.
@@ -110,7 +114,7 @@ class Slot:
                     f"bind: there is no hyperparameter {name!r}; the space has {', '.join(self._settings.space)}"
                 )
             self._watch.read(name)
-        self._watch.bound(optimizer, scheduler)
+        self._watch.bound(optimizer, set(binding.options), scheduler)
         self._bindings.append(binding)
 
     # -- the loop -----------------------------------------------------------------------------------------------
@@ -132,12 +136,17 @@ class Slot:
         """
         if self._member is not None:
             self._end()
+        if self._arrived is None:
+            self._arrived = self._turns.clock()  # building the objects, before, is the user's time
+        unseeded = not self._used and any(name in sys.modules for name in FRAMEWORKS - self._seeded)
         self._used = True
         row, self._row = self._row, None
         if row is None:
+            self._leave(None)
             return None
-        if not self._hosts(row):
-            self._following = row
+        # A framework that was first imported by this very call built its objects from a seed of its own: again.
+        if not self._hosts(row) or (unseeded and row.start is None):
+            self._leave(row)
             return None
         self._member = self._arrive(row)
         return self._member
@@ -180,6 +189,13 @@ class Slot:
         fresh = row.start is None and row.last is None
         return not (fresh and self._tracked and self._passed)
 
+    def _leave(self, following: MemberRow | None) -> None:
+        """End this call of the training function; what was spent so far goes to the next one's account."""
+        self._following = following
+        if self._arrived is not None:
+            self._turns.carried += self._turns.clock() - self._arrived - self._turns.waited
+            self._turns.waited = 0.0
+
     def _arrive(self, row: MemberRow) -> Member:
         state = None
         arrival: Arrival = "fresh"
@@ -199,7 +215,9 @@ class Slot:
         seed_everything(Rng(keys, "interval").seed)
         self._live, self._passed = None, True
         now = self._turns.clock()
-        self._overhead, self._handed = now - self._arrived - self._turns.waited, now
+        arrived = now if self._arrived is None else self._arrived
+        self._overhead, self._handed = self._turns.carried + now - arrived - self._turns.waited, now
+        self._turns.carried = self._turns.waited = 0.0
         return member
 
     def _load(self, row: MemberRow, *, exploited: bool) -> Any:
@@ -221,7 +239,7 @@ class Slot:
                 f"member {member.id} did not report in interval {member.budget + 1}; call member.report(score) once "
                 "at the end of each pass"
             )
-        self._arrived = turns.clock()
+        self._arrived = arrived = turns.clock()
         row = member._row
         self._watch.end(row.hyperparameters)
         self._state = member.state
@@ -236,7 +254,7 @@ class Slot:
                 )
             tree["warren"] = {"hyperparameters": row.hyperparameters, "age": row.age + 1}
             report = changed(report, checkpoint=turns.states.save(tree))
-        report = changed(report, seconds=self._arrived - self._handed, overhead=self._overhead)
+        report = changed(report, seconds=arrived - self._handed, overhead=self._overhead)
         self._live = None if report.status == "diverged" else (row.member, row.budget + 1)
         self._member = None
         self._row = turns.next(report)

@@ -47,6 +47,7 @@ class Turns:
         self.log = Log(settings.goal, history=settings.history)
         self.ended: str | None = None
         self.waited = 0.0
+        self.carried = 0.0
         self._sleep = sleep
         self._observe = observe
         self._row: MemberRow | None = None

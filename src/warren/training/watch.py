@@ -37,9 +37,11 @@ class Watch:
         elif getattr(obj, "base_lrs", None):
             self._schedulers[name] = obj
 
-    def bound(self, optimizer: Any, scheduler: Any) -> None:
-        """What is bound arrives by construction."""
-        self._optimizers = {n: used for n, used in self._optimizers.items() if used.optimizer is not optimizer}
+    def bound(self, optimizer: Any, options: set[str], scheduler: Any) -> None:
+        """What is bound arrives by construction, unless a scheduler that is not bound with it overwrites it."""
+        for used in self._optimizers.values():
+            if used.optimizer is optimizer:
+                used.bound |= options
         self._schedulers = {n: known for n, known in self._schedulers.items() if known is not scheduler}
 
     def end(self, values: Mapping[str, Any]) -> None:
@@ -63,14 +65,18 @@ class Watch:
             used.stale.pop(option, None)
             return
         for scheduler, obj in self._schedulers.items():
+            if getattr(obj, "optimizer", used.optimizer) is not used.optimizer:
+                continue
             bases = [float(base) for base in obj.base_lrs]
-            if option == "lr" and not any(_close(value, base) for base in bases):
+            if option == "lr" and (option in used.bound or not any(_close(value, base) for base in bases)):
                 self._once(
                     f"scheduler {scheduler!r} overwrites hyperparameter {name!r}: the member has {value:g}, and "
                     f"optimizer {tracked!r} used {at_step[0]:g} at its last step. Write "
                     f"slot.bind({tracked}, lr={name!r}, scheduler={scheduler})"
                 )
                 return
+        if option in used.bound:
+            return
         before = used.stale.get(option)
         used.stale[option] = (value, at_step)
         if before is not None and before[0] != value and before[1] == at_step:
@@ -92,6 +98,7 @@ class _Used:
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = optimizer
+        self.bound: set[str] = set()
         self.options: dict[str, tuple[float, ...]] = {}
         self.stale: dict[str, tuple[float, tuple[float, ...]]] = {}
 
