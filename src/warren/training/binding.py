@@ -55,7 +55,7 @@ class Binding:
     def apply(self, values: Mapping[str, Any]) -> None:
         """Write the values into every parameter group, and the learning rate into the scheduler's base."""
         for option, name in self.options.items():
-            value = values[name] if isinstance(name, str) else tuple(values[part] for part in name)
+            value: Any = values[name] if isinstance(name, str) else tuple(values[part] for part in name)
             # The groups are looked up each time, since loading may replace their list.
             groups, shares = self.optimizer.param_groups, self._shares[option]
             if shares is None or len(shares) != len(groups):
