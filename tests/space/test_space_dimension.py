@@ -112,6 +112,23 @@ def test_ten_thousand_moves_stay_legal(dimension: Dimension) -> None:
         assert legal(dimension, value)
 
 
+@pytest.mark.parametrize("normal", [-1e6, 1e6])
+@pytest.mark.parametrize(
+    "dimension",
+    [
+        Float(1e-5, 1.0, scale="log"),
+        Float(0.5, 0.999, scale="one_minus"),
+        Float(-1, 1),
+        Int(1, 99, scale="log"),
+        Int(1, 9),
+    ],
+    ids=repr,
+)
+def test_a_step_may_be_of_any_size(dimension: Dimension, normal: float) -> None:
+    value = dimension.sample(rng())
+    assert legal(dimension, dimension.shift(value, Fixed(normal), deviation=1.0, redraw=0))
+
+
 # -- reflection ---------------------------------------------------------------------------------------------------
 
 

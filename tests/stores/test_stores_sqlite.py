@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from warren.checkpoints import MemoryCheckpoints
-from warren.errors import StoreError
-from warren.stores import Store
+from warren.errors import StaleLease, StoreError
+from warren.stores import MemoryStore, Store
 from warren.stores.sqlite import SQLiteStore, runs_in, wal_is_safe
 from warren.testing.check import check
 from warren.testing.stores import StoreContract, Workers
@@ -94,6 +94,26 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     store.close()
     assert modes[Path("run.db.d")] == 0o700
     assert {mode for path, mode in modes.items() if path != Path("run.db.d")} == {0o600}
+
+
+def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
+    """A rollback journal that is synced with its folder, and references that are enforced."""
+    store = SQLiteStore(tmp_path / "run.db")
+    for pragma, expected in (("synchronous", 2), ("journal_mode", "persist"), ("foreign_keys", 1)):
+        assert store._connection.execute(f"PRAGMA {pragma}").fetchone()[0] == expected
+    store.close()
+
+
+def test_a_row_is_written_under_its_lease_only(tmp_path: Path) -> None:
+    """The second line behind `StaleLease`: the token stands in the statement that writes."""
+    for store in (SQLiteStore(tmp_path / "run.db"), MemoryStore()):
+        workers = Workers(store, population=2)
+        leased, waiting = workers.claim(), store.member(1)
+        for row, token in ((leased, None), (leased, "other"), (waiting, "other"), (waiting, str(leased.token))):
+            with pytest.raises(StaleLease), store._write() as rows:
+                rows.put_member(row, token)
+        assert store.members() == [leased, waiting]
+        store.close()
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:

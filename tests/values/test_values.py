@@ -57,7 +57,7 @@ def back(value: Any) -> Any:
         PBT(exploit=Truncation(fraction=0.5), explore=Perturb(factors=(0.5, 2.0)), every=3),
         Stop(score=0.5, patience=2),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_what_is_dumped_comes_back(value: Any) -> None:
     assert back(value) == value

@@ -57,7 +57,6 @@ class Snapshot:
     """A run at one moment.
 
     Attributes:
-        name: Of the run.
         run: The run as a whole.
         held_out: Name of the metric that selection does not see.
         standings: The members, by number.
@@ -69,7 +68,6 @@ class Snapshot:
         left: Seconds that it will still take at its present pace, where that can be told.
     """
 
-    name: str
     run: RunRow
     held_out: str | None
     standings: Sequence[Standing]
@@ -139,7 +137,6 @@ class Follower:
         elapsed, left = self._times(run, total)
         last_of = {copy.recipient: copy for copy in copies}
         return Snapshot(
-            name=result.name,
             run=run,
             held_out=result.held_out,
             standings=[self._standing(row, last_of.get(row.member)) for row in members],

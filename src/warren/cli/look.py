@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from warren.cli.find import result_in
+from warren.cli.find import result_in, run_in
 from warren.cli.follow import Follower, Snapshot, failures, said
 from warren.cli.show import Output, best_line, copies_of, members_table, schedule_table, span
 from warren.cli.train import RunOption, StoreArgument, write_report
@@ -27,12 +27,13 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show how a run stands: its members, its best, what happened."""
-    with result_in(store, run_name) as result:
+    name = run_in(store, run_name)
+    with result_in(store, name) as result:
         snapshot = Follower().look(result)
         if as_json:
-            print(json.dumps(_record(result, snapshot, store), indent=1, allow_nan=False))
+            print(json.dumps(_record(result, snapshot, store, name), indent=1, allow_nan=False))
         else:
-            _print(result, snapshot, store, Output())
+            _print(result, snapshot, store, name, Output())
 
 
 def report(
@@ -70,13 +71,13 @@ def schedule(
         output.print(schedule_table(found))
 
 
-def _print(result: Result, snapshot: Snapshot, store: Path, output: Output) -> None:
+def _print(result: Result, snapshot: Snapshot, store: Path, name: str, output: Output) -> None:
     run = snapshot.run
     at_work = _at_work(result)
     state = f"{run.status}{f': {run.reason}' if run.reason else ''}"
     if run.status == "running":
         state = f"running, {at_work} at work" if at_work else f"not finished, nobody at work; warren resume {store}"
-    output.print(f"run {snapshot.name} in {store}: {state}", soft_wrap=True)
+    output.print(f"run {name} in {store}: {state}", soft_wrap=True)
     output.print(
         f"{run.total}/{snapshot.total} intervals, {copies_of(snapshot)}, {span(run.elapsed)} of wall time",
         soft_wrap=True,
@@ -111,12 +112,12 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _record(result: Result, snapshot: Snapshot, store: Path) -> Any:
+def _record(result: Result, snapshot: Snapshot, store: Path, name: str) -> Any:
     run, best = snapshot.run, snapshot.best
     return _finite(
         {
             "store": str(store),
-            "run": snapshot.name,
+            "run": name,
             "status": run.status,
             "reason": run.reason,
             "goal": run.goal,

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import sys
-import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,6 @@ from warren.cli.find import run_in
 from warren.cli.live import live_view
 from warren.cli.show import Output, summary
 from warren.engines.devices import visible_gpus
-from warren.engines.entry import LOADED_AS, WORKER_VARIABLE
 from warren.errors import InvalidValue, MissingExtra, UnknownName
 from warren.population import Stop
 from warren.results import Result
@@ -179,17 +177,7 @@ def _load(file: Path, name: str) -> Mapping[str, Any]:
     """The names of a training file."""
     if not file.is_file():
         raise InvalidValue(f"there is no file {file}")
-    # A file that starts a run while it is loaded is refused as it is in a worker.
-    os.environ[WORKER_VARIABLE] = "command"
-    try:
-        loaded, entry = runs.load_file(file, name)
-    finally:
-        del os.environ[WORKER_VARIABLE]
-    # Workers find the function again by file and name, as they do for a script: by the module that it says it is in.
-    module = types.ModuleType(LOADED_AS)
-    module.__dict__.update(loaded.names)
-    module.__file__ = entry.file
-    sys.modules[LOADED_AS] = module
+    loaded, _ = runs.load_file(file, name)
     return loaded.names
 
 

@@ -73,6 +73,8 @@ def shares(workers: int, gpus: Sequence[str], per_member: int) -> tuple[tuple[st
         InvalidValue: A worker is to have more devices than there are.
     """
     if not gpus:
+        if per_member > 1:
+            raise InvalidValue(f"gpus_per_member={per_member} needs GPUs, and none is visible; leave it out")
         return ((),) * workers
     if per_member > len(gpus):
         raise InvalidValue(

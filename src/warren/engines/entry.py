@@ -8,7 +8,9 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -128,6 +130,27 @@ def _executed(file: str) -> ModuleType:
     return module
 
 
+@contextmanager
+def _no_runs() -> Iterator[None]:
+    """Refuse runs that the file itself would start while it is loaded, in whichever process that is."""
+    before = os.environ.get(WORKER_VARIABLE)
+    os.environ[WORKER_VARIABLE] = before or "loading"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[WORKER_VARIABLE]
+
+
+def _where(entry: Entry, error: Exception) -> str:
+    """The user's file with the line that raised, where that can be told."""
+    file = entry.file or entry.module
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if _same(frame.filename, file)]
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        lines = [error.lineno]
+    return f"{file}:{lines[-1]}" if lines else file
+
+
 class Loaded:
     """The user's code in this process: its names, for the training function and for settings.
 
@@ -145,6 +168,10 @@ class Loaded:
             sys.path.insert(0, entry.path)
         if entry.kind == "parcel":
             return
+        with _no_runs():
+            self._load(entry)
+
+    def _load(self, entry: Entry) -> None:
         try:
             if entry.kind == "file":
                 if not os.path.exists(entry.file):
@@ -157,9 +184,7 @@ class Loaded:
         except SystemExit as error:
             raise InvalidValue(f"{entry.file} ended the process while it was loaded: exit {error.code}") from None
         except Exception as error:
-            raise InvalidValue(
-                f"{entry.file or entry.module} cannot be loaded: {type(error).__name__}: {error}"
-            ) from error
+            raise InvalidValue(f"{_where(entry, error)} cannot be loaded: {type(error).__name__}: {error}") from error
 
     def train(self) -> Callable[[Any], Any]:
         """The training function.

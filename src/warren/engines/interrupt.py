@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
@@ -33,6 +34,8 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+        if self.count == 1:
+            print("\nwarren: ending the intervals under way; Ctrl-C again stops at once", file=sys.stderr)
         self.second()
 
     def second(self) -> None:

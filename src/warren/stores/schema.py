@@ -220,6 +220,8 @@ _TUPLES: Mapping[type, frozenset[str]] = {
 class Codec:
     """Rows of one kind to the parameters of a statement, and back from its result.
 
+    A report writes and reads a dozen rows, so both ways go around the constructors of the dataclasses.
+
     Args:
         kind: The dataclass.
     """
@@ -227,27 +229,33 @@ class Codec:
     def __init__(self, kind: type[Any]) -> None:
         self._kind = kind
         self.names = tuple(f.name for f in fields(kind))
-        self._encoded = tuple(sorted(_JSON[kind] | _TUPLES.get(kind, frozenset())))
+        encoded = _JSON[kind] | _TUPLES.get(kind, frozenset())
+        self._plain = tuple((f"v_{name}", name) for name in self.names if name not in encoded)
+        self._encoded = tuple((f"v_{name}", name) for name in self.names if name in encoded)
         decoders: dict[str, Callable[[Any], Any]] = dict.fromkeys(_JSON[kind], json.loads)
         decoders.update(dict.fromkeys(_TUPLES.get(kind, ()), _tuple))
         decoders.update({f.name: bool for f in fields(kind) if f.type in ("bool", bool)})  # SQLite has 0 and 1
-        self._decoders = tuple((self.names.index(name), decoder) for name, decoder in decoders.items())
+        self._decoders = tuple(decoders.items())
 
     def dump(self, row: Any) -> dict[str, Any]:
-        """The row as parameters by column."""
-        body = {name: getattr(row, name) for name in self.names}
-        for name in self._encoded:
-            if body[name] is not None:
-                body[name] = _dumps(body[name])
+        """The row as parameters called ``v_<column>``."""
+        values = row.__dict__
+        body = {parameter: values[name] for parameter, name in self._plain}
+        for parameter, name in self._encoded:
+            value = values[name]
+            body[parameter] = None if value is None else "[]" if value == () else _dumps(value)
         return body
 
     def load(self, values: Any) -> Any:
         """The row of values that were selected in the order of `names`."""
-        parts = list(values)
-        for place, decode in self._decoders:
-            if parts[place] is not None:
-                parts[place] = decode(parts[place])
-        return self._kind(**dict(zip(self.names, parts, strict=True)))
+        body = dict(zip(self.names, values, strict=True))
+        for name, decode in self._decoders:
+            value = body[name]
+            if value is not None:
+                body[name] = decode(value)
+        row = object.__new__(self._kind)
+        row.__dict__.update(body)
+        return row
 
 
 def _tuple(value: str) -> tuple[Any, ...]:

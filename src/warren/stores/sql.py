@@ -7,7 +7,6 @@ fifteen statements.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Table, bindparam, func, insert, null, or_, select, text, union_all, update
@@ -30,10 +29,6 @@ def _columns(table: Table, codec: Codec) -> list[Any]:
 def _values(table: Table, codec: Codec, *without: str) -> dict[str, Any]:
     """Every column bound to a parameter ``v_<name>``, so that a WHERE may bind the same name."""
     return {name: bindparam(f"v_{name}", type_=table.c[name].type) for name in codec.names if name not in without}
-
-
-def _bound(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"v_{name}": value for name, value in body.items()}
 
 
 def _is(table: Table, *names: str) -> list[Any]:
@@ -168,7 +163,7 @@ class SqlRows:
     def flush(self) -> None:
         """Write what is held back until the end."""
         if self._dirty:
-            self._do(PUT_RUN, b_id=self._key(), **_bound(_RUN.dump(self._run)))
+            self._do(PUT_RUN, b_id=self._key(), **_RUN.dump(self._run))
             self._dirty = False
 
     def _do(self, statement: Any, **parameters: Any) -> Any:
@@ -209,7 +204,7 @@ class SqlRows:
         return self._find() is not None
 
     def create(self, row: RunRow, config: Json) -> bool:
-        self._do(ADD_RUN, v_name=self._name, v_config=canonical(config), **_bound(_RUN.dump(row)))
+        self._do(ADD_RUN, v_name=self._name, v_config=canonical(config), **_RUN.dump(row))
         return True
 
     def run(self) -> RunRow:
@@ -244,7 +239,7 @@ class SqlRows:
         return self._all(_MEMBER, HELD_BY, b_run=self._key(), b_worker=worker)
 
     def put_member(self, row: MemberRow, token: str | None) -> None:
-        values = _bound(_MEMBER.dump(row))
+        values = _MEMBER.dump(row)
         del values["v_member"]
         if token is None:
             done = self._do(PUT_WAITING, b_run=self._key(), b_member=row.member, **values)
@@ -254,7 +249,7 @@ class SqlRows:
             raise StaleLease(f"member {row.member} is not held under the lease that the write carries")
 
     def add_member(self, row: MemberRow) -> None:
-        self._do(ADD_MEMBER, b_run=self._key(), **_bound(_MEMBER.dump(row)))
+        self._do(ADD_MEMBER, b_run=self._key(), **_MEMBER.dump(row))
 
     def least_trained(self, synchronous: bool) -> MemberRow | None:
         row: MemberRow | None = self._one(_MEMBER, LEAST_TRAINED[synchronous], b_run=self._key())
@@ -266,7 +261,7 @@ class SqlRows:
     # -- intervals ----------------------------------------------------------------------------------------------
 
     def _interval_values(self, row: IntervalRow) -> dict[str, Any]:
-        values = _bound(_INTERVAL.dump(row))
+        values = _INTERVAL.dump(row)
         del values["v_id"]
         values["v_touched"] = max(row.revision, row.scored or 0, row.voided or 0)
         return values
@@ -291,7 +286,7 @@ class SqlRows:
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def add_checkpoint(self, row: CheckpointRow) -> None:
-        self._do(ADD_CHECKPOINT, b_run=self._key(), **_bound(_CHECKPOINT.dump(row)))
+        self._do(ADD_CHECKPOINT, b_run=self._key(), **_CHECKPOINT.dump(row))
 
     def put_checkpoint(self, row: CheckpointRow) -> None:
         """Only `dropped` and `pinned` of a checkpoint ever change."""
@@ -321,7 +316,7 @@ class SqlRows:
     # -- events and workers -------------------------------------------------------------------------------------
 
     def add_event(self, row: EventRow) -> None:
-        self._do(ADD_EVENT, b_run=self._key(), **_bound(_EVENT.dump(row)))
+        self._do(ADD_EVENT, b_run=self._key(), **_EVENT.dump(row))
 
     def warned(self, body: Json) -> bool:
         known = self._do(WARNINGS, b_run=self._key()).fetchall()
@@ -331,7 +326,7 @@ class SqlRows:
         return self._all(_EVENT, EVENTS, b_run=self._key(), b_since=since)
 
     def put_worker(self, row: WorkerRow) -> None:
-        values = _bound(_WORKER.dump(row))
+        values = _WORKER.dump(row)
         if self._do(PUT_WORKER, b_run=self._key(), b_worker=row.worker, **values).rowcount == 0:
             self._do(ADD_WORKER, b_run=self._key(), **values)
 

@@ -7,6 +7,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,59 +62,87 @@ class SQLiteStore(Ledger):
         super().__init__()
         self.path = Path(path)
         self._mutex = threading.RLock()
+        # Closed with the object at the latest: users hold results, and need not know that these hold files.
+        self._files = contextlib.ExitStack()
+        weakref.finalize(self, self._files.close)
         if not self.path.exists():
             if not create:
                 raise StoreError(f"there is no store at {self.path}")
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            except OSError as error:
-                raise StoreError(f"the store {self.path} cannot be made: {error.strerror}") from None
-        try:
-            folder = folder_of(self.path)
-            folder.mkdir(mode=0o700, exist_ok=True)
-            self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError(f"the folder {folder} beside the store cannot be written: {error.strerror}") from None
+            self._make_file()
         with self._refused():
             self._connection = self._connect()
-            self._make_tables()
+            version = self._version(create)
+        if version not in (None, SCHEMA_VERSION):
+            raise StoreError(
+                f"the store {self.path} has schema version {version}, and this warren reads {SCHEMA_VERSION}; "
+                "use the warren that made it"
+            )
+        self._lock = self._open_lock()
+        with self._refused():
+            self._durable()
+            if version is None:
+                self._make_tables()
         self._cursor = self._connection.cursor()
         self._rows = SqlRows(self._cursor, dialect(paramstyle="named"), run)
 
+    def _make_file(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise StoreError(f"the store {self.path} cannot be made: {error.strerror}") from None
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
-        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        self._files.callback(connection.close)
+        return connection
+
+    def _version(self, create: bool) -> int | None:
+        """The schema version of the file, or None where it is still empty. Writes nothing."""
+        tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if schema.name in tables:
+            found = self._connection.execute(f"SELECT version FROM {schema.name}").fetchone()
+            return int(found[0]) if found is not None else None
+        if tables or not create:
+            raise StoreError(f"{self.path} is no store of warren; it is left as it is")
+        return None
+
+    def _open_lock(self) -> int:
+        folder = folder_of(self.path)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"the folder {folder} beside the store cannot be written: {error.strerror}") from None
+        self._files.callback(os.close, lock)
+        return lock
+
+    def _durable(self) -> None:
+        """Choose the journal, and have every commit on the disk before it returns."""
+        mode = self._connection.execute("PRAGMA journal_mode").fetchone()[0]
         if mode == "wal" and not wal_is_safe(sqlite3.sqlite_version_info[:3]):
             raise StoreError(
                 f"the store {self.path} is in WAL mode, and SQLite {sqlite3.sqlite_version} can lose data in it; "
                 "open it where SQLite is 3.51.3 or later"
             )
         if mode != "wal":
-            connection.execute("PRAGMA journal_mode=PERSIST")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        return connection
+            self._connection.execute("PRAGMA journal_mode=PERSIST")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute("PRAGMA foreign_keys=ON")
 
     def _make_tables(self) -> None:
         engine = create_engine("sqlite://", creator=lambda: self._connection, poolclass=StaticPool)
         with self._exclusive(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
-                metadata.create_all(connection)
-                version = connection.execute(select(schema.c.version)).scalar()
-                if version is None:
+                metadata.create_all(connection)  # another process may have been here first: only what is missing
+                if connection.execute(select(schema.c.version)).scalar() is None:
                     connection.execute(insert(schema).values(version=SCHEMA_VERSION))
                 connection.exec_driver_sql("COMMIT")
             except BaseException:
                 with contextlib.suppress(DBAPIError):
                     connection.exec_driver_sql("ROLLBACK")
                 raise
-        if version is not None and version != SCHEMA_VERSION:
-            raise StoreError(
-                f"the store {self.path} has schema version {version}, and this warren reads {SCHEMA_VERSION}; "
-                "use the warren that made it"
-            )
 
     @contextmanager
     def _refused(self) -> Iterator[None]:
@@ -167,8 +196,7 @@ class SQLiteStore(Ledger):
     def close(self) -> None:
         """Close the connection and the lock's file."""
         with self._mutex:
-            self._connection.close()
-            os.close(self._lock)
+            self._files.close()
 
 
 def runs_in(path: str | os.PathLike[str]) -> list[str]:

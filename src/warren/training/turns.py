@@ -159,6 +159,9 @@ class Turns:
                 "that work does not count"
             )
             return None if self._stop() else self.store.claim(self.worker, since=self.log.revision)
+        except BaseException:
+            self._row = row  # still held: whoever handles the error gives it back
+            raise
 
     def _stop(self) -> bool:
         if self.stopping():

@@ -1,0 +1,269 @@
+"""What a user calls: start, resume and join runs, and look at them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from warren.engines import Engine, Entry, Job, Loaded, entry_of
+from warren.engines.devices import cores, default_workers, shares, visible_gpus
+from warren.engines.entry import file_digest
+from warren.errors import InvalidType, InvalidValue
+from warren.population import Plan, RunRow, Stop
+from warren.results import Result, Trained
+from warren.runs.opening import (
+    config_of,
+    open_store,
+    reconcile,
+    recorded,
+    recorded_job,
+    set_going,
+    stop_of,
+    stop_record,
+)
+from warren.runs.request import (
+    engine_of,
+    first_plan,
+    known_goal,
+    processes,
+    refuse_in_worker,
+    warm_state,
+    warmed,
+    whole,
+)
+from warren.runs.working import Watch, work_on
+from warren.space import Space
+from warren.strategies import PBT, Strategy
+from warren.training import Settings, Task
+from warren.training.record import record_of
+from warren.values import Json, dump
+
+
+def run(
+    train: Callable[[Any], Any] | Task,
+    *,
+    space: Mapping[str, Any],
+    goal: str,
+    population: int = 16,
+    intervals: int = 30,
+    strategy: Strategy | None = None,
+    workers: int | None = None,
+    seed: int = 0,
+    store: str | os.PathLike[str] | None = None,
+    name: str = "default",
+    synchronous: bool = False,
+    held_out: str | None = None,
+    initial: Iterable[Mapping[str, Any]] = (),
+    warm_start: Trained | Result | str | os.PathLike[str] | None = None,
+    stop: Stop | None = None,
+    checkpoint_every: int = 1,
+    gpus: Iterable[int | str] | None = None,
+    gpus_per_member: int = 1,
+    engine: Engine | Literal["inline", "processes"] | None = None,
+    lease: float = 60.0,
+    watch: Watch | None = None,
+) -> Result:
+    """Train a population, and give back the best model with the schedule of hyperparameters that made it.
+
+    The same call again resumes; with more `intervals` or a larger `population` a finished run goes on.
+
+    Args:
+        train: The training function, ``train(slot)``, or a `Task`.
+        space: Hyperparameters by name: `Float`, `Int`, `Choice`, or mappings of them.
+        goal: ``"max"`` or ``"min"``: which scores are better.
+        population: Members.
+        intervals: Intervals for each member.
+        strategy: Who decides; default `PBT()`: truncation, perturb by 0.8 or 1.2, after each interval from the
+            second on.
+        workers: Members that train at a time; default: one for each share of GPUs, else one a core, at most the
+            population. One worker trains in this process, several in processes of their own.
+        seed: Keys every draw of the run.
+        store: A SQLite file that keeps the run; None keeps it in memory, for one worker.
+        name: Name of the run in its store.
+        synchronous: Members wait for each other, so that decisions do not depend on the number of workers.
+        held_out: Name of a reported metric that selection must not see.
+        initial: Hyperparameters that the first members start with; what is left out is drawn.
+        warm_start: A trained state, the result of a run (its best), or a saved file, that every member starts from.
+        stop: When to end before every member has its intervals.
+        checkpoint_every: Intervals between two checkpoints while a member keeps its slot; it is always saved when it
+            is ready, and at the end.
+        gpus: Devices to use; default: all that this process may see.
+        gpus_per_member: Devices for each worker. With more workers than shares, workers share devices.
+        engine: Who runs the intervals: ``"inline"``, ``"processes"``, or an engine; default: as `workers` says.
+        lease: Seconds without a sign of life after which a worker's members are given to others.
+        watch: Called about four times a second with the result so far. Without it, one line on standard error says
+            at the end what the run cost.
+
+    Returns:
+        The result.
+
+    Raises:
+        InvalidValue: An argument breaks a rule.
+        InvalidType: An argument is of the wrong kind.
+        RunMismatch: The store has this run with another space, goal, seed or strategy.
+        RunFailed: The run cannot go on, for example since no member is left that works.
+        KeyboardInterrupt: Interrupted; the same call resumes.
+    """
+    refuse_in_worker()
+    if not callable(train):
+        raise InvalidType(f"train must be a function of a slot, or a warren.Task, but got {train!r}")
+    settings = Settings(
+        space=space if isinstance(space, Space) else Space(space),
+        strategy=strategy if strategy is not None else PBT(),
+        goal=known_goal(goal),
+        population=whole("population", population, 1),
+        seed=whole("seed", seed, 0),
+        held_out=held_out,
+        checkpoint_every=whole("checkpoint_every", checkpoint_every, 1),
+    )
+    intervals = whole("intervals", intervals, 1)
+    stop = stop if stop is not None else Stop()
+    if not isinstance(stop, Stop):
+        raise InvalidType(f"stop must be a warren.Stop(...), but got {stop!r}")
+    if workers is not None:
+        workers = whole("workers", workers, 1)
+    devices = visible_gpus(os.environ) if gpus is None else tuple(str(gpu) for gpu in gpus)
+    per_member = whole("gpus_per_member", gpus_per_member, 1)
+    if workers is None:
+        shared = store is not None or engine is not None
+        workers = default_workers(population, len(devices), per_member, cores()) if shared else 1
+    if workers > 1 and store is None:
+        raise InvalidValue(f'workers={workers} need a store that they can share; give store="runs/{name}.db"')
+
+    runs_on = engine_of(engine, workers)
+    # All that the call itself can be wrong in is checked before a file is made.
+    plan = first_plan(settings, initial)
+    warm = warm_state(warm_start)
+    sees = shares(workers, devices, per_member)
+    entry = entry_of(train)
+    opened = open_store(store, name, create=True)
+    threads = max(1, cores() // workers)
+    config: dict[str, Json] = {
+        **record_of(settings),
+        "entry": dump(entry),
+        "threads": threads,
+        "intervals": intervals,
+    }
+    if not opened.store.exists():
+        checkpoints = [opened.states.save(warm)] if warm is not None else []
+        opened.store.create(
+            RunRow(goal=settings.goal, synchronous=synchronous, limit=intervals, stop=stop_record(stop)),
+            config,
+            warmed(plan, checkpoints[0]) if checkpoints else plan,
+            checkpoints,
+        )
+    threads = reconcile(opened, settings, config, entry, intervals, synchronous, stop, plan)
+    return work_on(
+        opened,
+        settings,
+        Job(
+            store=opened.store,
+            states=opened.states,
+            settings=settings,
+            train=train,
+            entry=entry,
+            location=opened.location,
+            run=name,
+            stop=stop,
+            workers=min(workers, population),
+            threads=threads,
+            devices=sees if devices else (),
+            lease=lease,
+        ),
+        runs_on,
+        watch,
+    )
+
+
+def resume(
+    store: str | os.PathLike[str],
+    *,
+    name: str = "default",
+    workers: int | None = None,
+    intervals: int | None = None,
+    gpus: Iterable[int | str] | None = None,
+    gpus_per_member: int = 1,
+    watch: Watch | None = None,
+) -> Result:
+    """Go on with a run from its store alone: the training function is loaded from the file that the run names.
+
+    Args:
+        store: The run's SQLite file.
+        name: Name of the run in it.
+        workers: As for `run`; always processes.
+        intervals: Intervals for each member, where there shall be more than before.
+        gpus: As for `run`.
+        gpus_per_member: As for `run`.
+        watch: As for `run`.
+
+    Raises:
+        StoreError: There is no such store or run.
+        RunMismatch: The run's function was made in a notebook or inside another function.
+    """
+    opened, config, loaded, settings = recorded(store, name)
+    current = opened.store.run()
+    stop = stop_of(current.stop)
+    if intervals is not None:
+        whole("intervals", intervals, 1)
+    set_going(opened, current, max(current.limit, intervals or 0), Plan(), stop)
+    devices = visible_gpus(os.environ) if gpus is None else tuple(str(gpu) for gpu in gpus)
+    if workers is None:
+        workers = default_workers(settings.population, len(devices), gpus_per_member, cores())
+    job = recorded_job(opened, config, loaded, settings, stop, whole("workers", workers, 1))
+    job = replace(job, devices=shares(workers, devices, gpus_per_member) if devices else ())
+    return work_on(opened, settings, job, processes(), watch)
+
+
+def join(
+    store: str | os.PathLike[str],
+    *,
+    name: str = "default",
+    gpu: str | None = None,
+    workers: int = 1,
+    watch: Watch | None = None,
+) -> Result:
+    """Work on a run that is going on elsewhere on this machine, and leave when it is over or on Ctrl-C.
+
+    Args:
+        store: The run's SQLite file.
+        name: Name of the run in it.
+        gpu: Devices that this worker shall see, as ``"1"`` or ``"0,1"``.
+        workers: How many workers join.
+        watch: As for `run`.
+
+    Raises:
+        StoreError: There is no such store or run.
+        RunMismatch: The run's function was made in a notebook or inside another function.
+    """
+    opened, config, loaded, settings = recorded(store, name)
+    job = recorded_job(opened, config, loaded, settings, Stop(), whole("workers", workers, 1))
+    if gpu is not None:
+        job = replace(job, devices=(tuple(part.strip() for part in gpu.split(",")),) * workers)
+    return work_on(opened, settings, job, processes(), watch)
+
+
+def open_result(store: str | os.PathLike[str], name: str = "default") -> Result:
+    """The result of a run so far, for looking at.
+
+    Raises:
+        StoreError: There is no such store or run.
+    """
+    opened = open_store(store, name, create=False)
+    config = config_of(opened)
+    held_out = config["held_out"]
+    return opened.result(goal=str(config["goal"]), held_out=None if held_out is None else str(held_out))
+
+
+def load_file(path: str | os.PathLike[str], name: str = "train") -> tuple[Loaded, Entry]:
+    """Load a training file as workers do, for the command line.
+
+    Args:
+        path: The file.
+        name: Name of the training function in it.
+    """
+    file = Path(path).absolute()
+    entry = Entry(kind="file", name=name, file=str(file), path=str(file.parent), digest=file_digest(str(file)))
+    return Loaded(entry), entry

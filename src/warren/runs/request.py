@@ -1,0 +1,106 @@
+"""What a call asks for, checked before anything is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from warren.engines import Engine, Inline
+from warren.engines.entry import WORKER_VARIABLE
+from warren.errors import InvalidType, InvalidValue
+from warren.population import Assign, CheckpointRow, Goal, Keys, Plan
+from warren.results import Result, Trained
+from warren.state import Tree, decode
+from warren.training import Settings
+
+
+def refuse_in_worker() -> None:
+    """Refuse to start a run while a worker loads the user's file.
+
+    Raises:
+        InvalidValue: This process is a worker.
+    """
+    if WORKER_VARIABLE in os.environ:
+        raise InvalidValue(
+            "warren.run(...) was called while a worker loads your file; put it under "
+            '`if __name__ == "__main__":` so that only the first process starts a run'
+        )
+
+
+def whole(field: str, value: Any, least: int) -> int:
+    """A whole number of at least `least`, or an error that names the field."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidType(f"{field} must be a whole number, but got {value!r}")
+    if value < least:
+        raise InvalidValue(f"{field} must be at least {least}, but got {value}")
+    return value
+
+
+def known_goal(goal: Any) -> Goal:
+    """The goal, or an error."""
+    if goal not in ("max", "min"):
+        raise InvalidValue(f"goal must be 'max' or 'min', but got {goal!r}; say which scores are better")
+    known: Goal = goal
+    return known
+
+
+def first_plan(settings: Settings, initial: Iterable[Mapping[str, Any]]) -> Plan:
+    """The strategy's first assignments, with the user's own hyperparameters for the first members."""
+    keys = Keys(seed=settings.seed, member=-1, interval=0)
+    plan = settings.strategy.start(settings.space, settings.population, keys)
+    given = [settings.space.check(values, field=f"initial[{i}]") for i, values in enumerate(initial)]
+    if len(given) > settings.population:
+        raise InvalidValue(f"initial has {len(given)} entries, but population={settings.population}")
+    actions = tuple(
+        replace(action, hyperparameters={**action.hyperparameters, **given[action.member]})
+        if isinstance(action, Assign) and action.member < len(given)
+        else action
+        for action in plan.actions
+    )
+    return replace(plan, actions=actions)
+
+
+def warm_state(warm_start: Trained | Result | str | os.PathLike[str] | None) -> Tree | None:
+    """The state that every member shall start from, or None."""
+    if warm_start is None:
+        return None
+    if isinstance(warm_start, Result):
+        warm_start = warm_start.best
+    if isinstance(warm_start, Trained):
+        return warm_start.state()
+    try:
+        return decode(bytearray(Path(warm_start).read_bytes()))
+    except OSError as error:
+        raise InvalidValue(f"warm_start={str(warm_start)!r} cannot be read: {error.strerror}") from None
+
+
+def warmed(plan: Plan, row: CheckpointRow) -> Plan:
+    """The plan with every member starting from one checkpoint."""
+    actions = tuple(
+        replace(action, via="copy", sources=(row.name,)) if isinstance(action, Assign) else action
+        for action in plan.actions
+    )
+    return replace(plan, actions=actions)
+
+
+def engine_of(engine: Engine | str | None, workers: int) -> Engine:
+    """The engine of a name, or the one that the number of workers calls for."""
+    if engine is None:
+        engine = "inline" if workers == 1 else "processes"
+    if not isinstance(engine, str):
+        return engine
+    if engine not in ("inline", "processes"):
+        raise InvalidValue(f"engine={engine!r} must be 'inline', 'processes' or an engine")
+    if engine == "inline" and workers > 1:
+        raise InvalidValue(f"engine='inline' trains one member at a time, but workers={workers}; leave one of them out")
+    return Inline() if engine == "inline" else processes()
+
+
+def processes() -> Engine:
+    """The engine with worker processes; imported only where it is needed."""
+    from warren.engines.processes import Processes
+
+    return Processes()

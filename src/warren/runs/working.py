@@ -1,0 +1,83 @@
+"""An engine at work on a run, what the user is told meanwhile, and how it ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from warren.engines import Engine, Job
+from warren.errors import RunFailed
+from warren.population import EventRow
+from warren.results import Result
+from warren.runs.opening import Opened
+from warren.stores import Store
+from warren.training import Settings
+
+Watch = Callable[[Result], None]
+"""Called now and then while a run goes on, with what there is so far."""
+
+
+def work_on(
+    opened: Opened,
+    settings: Settings,
+    job: Job,
+    engine: Engine,
+    watch: Watch | None,
+) -> Result:
+    """Let the engine work, tell the user what happened meanwhile, and see how it ended."""
+    teller = Teller(opened.store)
+    before = opened.store.run().total
+
+    def observe() -> None:
+        teller.tell()
+        if watch is not None:
+            watch(opened.result(goal=settings.goal, held_out=settings.held_out))
+
+    if opened.store.run().status == "running":
+        engine.run(replace(job, observe=observe))
+    observe()
+    current = opened.store.run()
+    members = opened.store.members()
+    if members and all(row.state == "quarantined" for row in members):
+        current = opened.store.update(status="failed", reason="every member is quarantined")
+        raise RunFailed(f"every member has failed too often; the last error was:\n{members[-1].error}")
+    if current.status == "failed":
+        raise RunFailed(current.reason or "the run failed")
+    over = all(row.state in ("done", "quarantined") for row in members)
+    if current.status == "running" and over:
+        opened.store.update(status="done")
+    result = opened.result(goal=settings.goal, held_out=settings.held_out)
+    if watch is None and result.run.total > before:
+        print(f"warren: {result.cost}", file=sys.stderr)
+    return result
+
+
+class Teller:
+    """Prints what the user must know, once, as it happens."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._revision = store.run().revision
+
+    def tell(self) -> None:
+        for event in self._store.events(self._revision):
+            self._revision = max(self._revision, event.revision)
+            message = _message(event)
+            if message is not None:
+                print(f"warren: {message}", file=sys.stderr)
+
+
+def _message(event: EventRow) -> str | None:
+    body = event.body
+    if event.kind == "warning":
+        return str(body)
+    error = str(body.get("error", "")) if isinstance(body, dict) else ""
+    last = error.strip().splitlines()[-1] if error.strip() else ""
+    if event.kind == "failure":
+        return f"member {event.member} failed: {last}"
+    if event.kind == "lost":
+        return f"member {event.member} lost its interval: {last}"
+    if event.kind == "quarantine":
+        return f"member {event.member} is quarantined after failing again and again: {last}"
+    return None
