@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any, Union
 
 from warren.errors import InvalidType, InvalidValue
@@ -71,7 +72,8 @@ def load(value: Json, find: Lookup) -> Any:
 
 def _name(thing: Any) -> str:
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
-    if not module or not name or "<" in name:
+    owner = getattr(thing, "__self__", None)  # of a bound method, whose name leads elsewhere; a builtin has its module
+    if not module or not name or "<" in name or not (owner is None or isinstance(owner, ModuleType)):
         raise InvalidType(
             f"{thing!r} cannot be found again by its name, so the record cannot keep it; define it at the top "
             "level of a module"

@@ -108,7 +108,8 @@ def test_a_row_is_not_changed() -> None:
         (member(due=6), reported(None, limit=5), "done"),
         (member(due=6, failures=2), reported(), "leased"),
         (member(due=6), reported(None, status="pending"), "leased"),
-        (member(due=6, next={"member": 0}), reported(), "waiting"),
+        (member(due=6, next={"member": 0}), reported(), "leased"),  # it lands where the member is due
+        (member(due=5, next={"member": 0}), reported(), "waiting"),
         (member(failures=2), Failed(error="Boom", tries=3), "quarantined"),
         (member(failures=2), Failed(error="Boom", tries=3, counts=False), "waiting"),
     ],

@@ -33,7 +33,9 @@ def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
     """
     listed = environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
-        return tuple(part.strip() for part in listed.split(",") if part.strip() and part.strip() != "-1")
+        parts = [part.strip() for part in listed.split(",")]
+        seen = parts[: parts.index("-1")] if "-1" in parts else parts  # CUDA sees nothing from -1 on
+        return tuple(part for part in seen if part)
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ()

@@ -210,9 +210,14 @@ class Loaded:
                     raise UnknownName(f"the settings name {name!r}, which {self._entry.file} does not have")
                 rest = name.split(".")[1:]
             else:
-                thing, rest = importlib.import_module(module), name.split(".")
+                try:
+                    thing, rest = importlib.import_module(module), name.split(".")
+                except ImportError as error:
+                    raise UnknownName(f"the settings name {module}:{name}, which cannot be imported: {error}") from None
             for part in rest:
-                thing = builtins.getattr(thing, part)
+                thing = builtins.getattr(thing, part, None)
+            if thing is None:
+                raise UnknownName(f"the settings name {module}:{name}, which is not there any more")
             return thing
 
         return find

@@ -121,7 +121,9 @@ class Log:
         for reports in self._reports.values():
             keep = bisect_right(reports, floor, key=_interval)
             # What is loadable stays, however old: the checkpoint is there and may be asked for.
-            del reports[: min(keep, max(0, len(reports) - 2))]
+            needed = retained(reports)
+            oldest = bisect_right(reports, needed[0].interval - 1, key=_interval) if needed else len(reports)
+            del reports[: min(keep, max(0, len(reports) - 2), oldest)]
 
 
 class _Table:

@@ -190,6 +190,7 @@ class RunRow:
         best_score: Its score.
         best_checkpoint: The state after it.
         improved: `total` when the best score last got better by more than the rule's margin.
+        improved_score: The best score then; the next one counts when it is better than this by the margin.
         elapsed: Wall time of all sessions so far, in seconds.
         memory: The strategy's own state.
         memory_version: Counts its changes.
@@ -208,6 +209,7 @@ class RunRow:
     best_score: float | None = None
     best_checkpoint: str | None = None
     improved: int = 0
+    improved_score: float | None = None
     elapsed: float = 0.0
     memory: Json = None
     memory_version: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from warren.errors import InvalidType, InvalidValue
@@ -37,6 +38,8 @@ class Stop:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise InvalidType(f"stop: {name} must be a number, but got {value!r}")
+            if not math.isfinite(value):
+                raise InvalidValue(f"stop: {name} must be finite, but got {value!r}")
             if name in ("seconds", "intervals", "patience") and value <= 0:
                 raise InvalidValue(f"stop: {name} must be positive, but got {value!r}")
         if self.min_delta < 0:

@@ -189,7 +189,7 @@ def _report(row: MemberRow, event: Reported) -> MemberRow:
         state = "quarantined"
     elif budget >= event.limit:
         state = "done"
-    elif event.keep and budget < due and not diverged and row.next is None:
+    elif event.keep and budget < due and not diverged:
         state = "leased"
     else:
         state = "waiting"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -103,6 +104,8 @@ def _number(value: Any, name: str, owner: str) -> float:
         raise InvalidType(f"{owner}{name} must be a number, but got {value!r}")
     try:
         number = float(value)
+    except OverflowError:
+        raise InvalidValue(f"{owner}{name} must be finite, but got a whole number beyond every float") from None
     except (TypeError, ValueError):
         raise InvalidType(f"{owner}{name} must be a number, but got {value!r}") from None
     if not math.isfinite(number):
@@ -238,7 +241,8 @@ class Int(Dimension):
     def shift(self, value: Any, rng: np.random.Generator, *, deviation: float, redraw: float) -> int:
         scale = scale_named(self.scale)
         noise = float(rng.normal(0.0, deviation))
-        return self._move(int(value), scale.from_line(scale.to_line(value) + noise), upwards=noise >= 0)
+        position = reflect(scale.to_line(value) + noise, scale.to_line(self.low), scale.to_line(self.high))
+        return self._move(int(value), scale.from_line(position), upwards=noise >= 0)
 
     def check(self, value: Any, name: str) -> int:
         whole = self._whole(value, name, "")
@@ -271,6 +275,8 @@ class Choice(Dimension):
         given: object = self.values
         if isinstance(given, str):
             raise InvalidType(f"Choice: values must be a list of values, but got the string {self.values!r}")
+        if isinstance(given, (set, frozenset)) or not isinstance(given, Iterable):
+            raise InvalidType(f"Choice: values must be a list, which has an order, but got {given!r}")
         object.__setattr__(self, "values", tuple(self.values))
         if not self.values:
             raise InvalidValue("Choice: values must not be empty; give at least one value")
@@ -280,6 +286,8 @@ class Choice(Dimension):
                     f"Choice: values must be strings, numbers, booleans or None, but got {value!r}; give it a name "
                     "here and look the name up in the training function"
                 )
+            if isinstance(value, float) and math.isnan(value):
+                raise InvalidValue("Choice: nan equals nothing, not even itself; name it by a string or None")
             if self._find(value, self.values[:i]) is not None:
                 raise InvalidValue(f"Choice: each value must stand once, but {value!r} stands twice")
 

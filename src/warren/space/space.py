@@ -23,7 +23,7 @@ class Space(Mapping[str, Dimension]):
 
     Raises:
         InvalidType: A name is no string, or a value is no dimension.
-        InvalidValue: The space is empty, or a name is empty or holds a dot.
+        InvalidValue: The space is empty, a name is empty, declared twice, or lies inside another hyperparameter.
     """
 
     def __init__(self, dimensions: Mapping[str, Any]) -> None:
@@ -31,6 +31,10 @@ class Space(Mapping[str, Dimension]):
         self._collect(dimensions, "")
         if not self._dimensions:
             raise InvalidValue("space must name at least one hyperparameter, but it is empty")
+        for name in self._dimensions:
+            outer = next((other for other in self._dimensions if name.startswith(f"{other}.")), None)
+            if outer is not None:
+                raise InvalidValue(f"space: {outer!r} is a hyperparameter, so {name!r} cannot be inside it")
         # Draws go by name and not by the order of writing: a reordered space gives the same run.
         self._order = tuple(sorted(self._dimensions))
 

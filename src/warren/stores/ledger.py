@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from warren.errors import CheckpointMissing, InvalidValue, StaleLease, StaleView, StoreError
@@ -153,7 +154,7 @@ class Ledger(ABC):
     def update(self, **changes: Any) -> RunRow:
         with self._write() as rows:
             run = rows.run()
-            after = changed(run, **changes, revision=run.revision + 1)
+            after = replace(run, **changes, revision=run.revision + 1)
             rows.put_run(after)
             if after.status != run.status and after.status in ("stopped", "failed"):
                 rows.add_event(EventRow(kind="stop", body=after.reason, revision=after.revision))
@@ -165,7 +166,7 @@ class Ledger(ABC):
             revision = run.revision + 1
             for row in rows.members():
                 again = row.state == "done" and row.role != "retired" and row.budget < limit
-                if again or (revive and row.state == "quarantined"):
+                if again or (revive and row.state == "quarantined" and row.budget < limit):
                     rows.put_member(changed(transition(row, Extend()), revision=revision), None)
             for action in plan.actions:
                 self._act(rows, action, None, revision)
@@ -424,8 +425,8 @@ class Ledger(ABC):
         score = interval.score
         if score is not None and interval.status == "ok" and interval.checkpoint is not None:
             margin = stop.min_delta if run.goal == "max" else -stop.min_delta
-            if run.best_score is None or better(score, run.best_score + margin, run.goal):
-                run = changed(run, improved=run.total)
+            if run.improved_score is None or better(score, run.improved_score + margin, run.goal):
+                run = changed(run, improved=run.total, improved_score=score)
             if run.best_score is None or better(score, run.best_score, run.goal):
                 run = changed(run, best=interval.id, best_score=score, best_checkpoint=interval.checkpoint)
         reason = stop.reason(run)
@@ -486,6 +487,11 @@ class Ledger(ABC):
 
     def _land(self, rows: Rows, row: MemberRow, revision: int) -> MemberRow:
         """Carry out what another member's decision had for this one, now that it is at a boundary."""
+        kind = str(row.next.get("$")) if isinstance(row.next, dict) else ""
+        if kind.endswith(":Hold") and isinstance(row.next, dict):
+            return changed(transition(row, Held(until=min(int(str(row.next["until"])), row.budget))), next=None)
+        if kind.endswith(":Retire"):
+            return changed(transition(row, Retired()), next=None)
         assign = Assign(**_assign_fields(row.next))
         source = self._source(rows, assign)
         if assign.sources and source is None:
@@ -527,14 +533,19 @@ class Ledger(ABC):
                 rows.add_event(EventRow(kind="dropped", member=row.member, body=body, revision=revision))
                 return record
             token = row.token
-            if isinstance(action, Hold):
+            if isinstance(action, Hold) and (mine or row.state == "waiting") and action.until > row.budget:
+                raise InvalidValue(
+                    f"Hold: until={action.until} must be at most the member's own budget, but member {row.member} has "
+                    f"{row.budget}: it would wait for itself"
+                )
+            if not mine and row.state == "leased":
+                row = changed(row, next=record)  # lands at its next boundary: no work is taken from a worker
+            elif isinstance(action, Hold):
                 row = transition(row, Held(until=action.until))
             elif isinstance(action, Retire):
                 row = transition(row, Retired())
-            elif mine or row.state == "waiting":
-                row = transition(row, Assigned(assign=action, source=source))
             else:
-                row = changed(row, next=record)
+                row = transition(row, Assigned(assign=action, source=source))
             rows.put_member(changed(row, revision=revision), token)
             return record
         found = rows.checkpoint(action.checkpoint)

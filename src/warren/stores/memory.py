@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from warren.errors import StaleLease
+from warren.errors import StaleLease, StoreError
 from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow, changed
 from warren.stores.ledger import Ledger, Rows
 from warren.values import Json, canonical
@@ -71,12 +71,12 @@ class _MemoryRows:
 
     def create(self, row: RunRow, config: Json) -> bool:
         self.put_run(row)
-        self._config = config
+        self.put_config(config)
         return True
 
     def run(self) -> RunRow:
         if self._run is None:
-            raise KeyError("no run has been made in this store")
+            raise StoreError("there is no run in this store")
         return self._run
 
     def put_run(self, row: RunRow) -> None:
@@ -88,6 +88,8 @@ class _MemoryRows:
         return self._config
 
     def put_config(self, config: Json) -> None:
+        old = self._config
+        self.undo.append(lambda: setattr(self, "_config", old))
         self._config = config
 
     # -- members ------------------------------------------------------------------------------------------------

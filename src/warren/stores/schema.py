@@ -50,6 +50,7 @@ runs = Table(
     Column("best_score", Float),
     Column("best_checkpoint", Text),
     Column("improved", Integer, nullable=False),
+    Column("improved_score", Float),
     Column("elapsed", Float, nullable=False),
     Column("memory", Text),
     Column("memory_version", Integer, nullable=False),

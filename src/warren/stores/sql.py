@@ -74,7 +74,7 @@ PUT_CONFIG = update(t.runs).where(*_is(t.runs, "id")).values(config=bindparam("v
 
 MEMBERS = _select_member.where(*_is(t.members, "run")).order_by(_members.member)
 MEMBER = _select_member.where(*_is(t.members, "run", "member"))
-HOLDER = _select_member.where(*_is(t.members, "token"))
+HOLDER = _select_member.where(*_is(t.members, "run", "token"))
 HELD_BY = _select_member.where(*_is(t.members, "run", "worker"), _members.state == "leased")
 LEAST_TRAINED = {False: _claimable(False), True: _claimable(True)}
 ANY_ACTIVE = select(_members.member).where(*_is(t.members, "run"), _active).limit(1)
@@ -153,12 +153,15 @@ class SqlRows:
         self._compiled: dict[Any, tuple[str, dict[str, Any]]] = {}
         self._name = name
         self._id: int | None = None
+        self._unsure = False
         self._run: RunRow | None = None
         self._dirty = False
 
     def begin(self) -> None:
         """Forget what an earlier transaction read."""
         self._run, self._dirty = None, False
+        self._id = None if self._unsure else self._id  # a run that was made and rolled back is not there
+        self._unsure = False
 
     def flush(self) -> None:
         """Write what is held back until the end."""
@@ -204,6 +207,7 @@ class SqlRows:
         return self._find() is not None
 
     def create(self, row: RunRow, config: Json) -> bool:
+        self._unsure = True
         self._do(ADD_RUN, v_name=self._name, v_config=canonical(config), **_RUN.dump(row))
         return True
 
@@ -232,7 +236,7 @@ class SqlRows:
         return row
 
     def holder(self, token: str) -> MemberRow | None:
-        row: MemberRow | None = self._one(_MEMBER, HOLDER, b_token=token)
+        row: MemberRow | None = self._one(_MEMBER, HOLDER, b_run=self._key(), b_token=token)
         return row
 
     def held_by(self, worker: str) -> list[MemberRow]:

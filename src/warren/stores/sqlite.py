@@ -69,6 +69,15 @@ class SQLiteStore(Ledger):
             if not create:
                 raise StoreError(f"there is no store at {self.path}")
             self._make_file()
+        try:
+            self._open(create)
+        except BaseException:
+            self._files.close()  # also where the error is kept, and with it this object
+            raise
+        self._cursor = self._connection.cursor()
+        self._rows = SqlRows(self._cursor, dialect(paramstyle="named"), run)
+
+    def _open(self, create: bool) -> None:
         with self._refused():
             self._connection = self._connect()
             version = self._version(create)
@@ -82,8 +91,6 @@ class SQLiteStore(Ledger):
             self._durable()
             if version is None:
                 self._make_tables()
-        self._cursor = self._connection.cursor()
-        self._rows = SqlRows(self._cursor, dialect(paramstyle="named"), run)
 
     def _make_file(self) -> None:
         try:

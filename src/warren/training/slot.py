@@ -252,7 +252,7 @@ class Slot:
                     "there is nothing to save: call slot.track(net=net, optimizer=optimizer) before the loop, or "
                     "set member.state"
                 )
-            tree["warren"] = {"hyperparameters": row.hyperparameters, "age": row.age + 1}
+            tree["warren"] = {"hyperparameters": dict(sorted(row.hyperparameters.items())), "age": row.age + 1}
             report = changed(report, checkpoint=turns.states.save(tree))
         report = changed(report, seconds=arrived - self._handed, overhead=self._overhead)
         self._live = None if report.status == "diverged" else (row.member, row.budget + 1)
