@@ -8,11 +8,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from warren.population.rows import Goal, IntervalRow
+from warren.population.rows import CheckpointRow, Goal, IntervalRow
+
+Kept = TypeVar("Kept", IntervalRow, CheckpointRow)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,21 +172,21 @@ def _interval(row: IntervalRow) -> int:
     return row.interval
 
 
-def retained(reports: Sequence[IntervalRow]) -> list[IntervalRow]:
+def retained(reports: Sequence[Kept]) -> list[Kept]:
     """Which of a member's own reports keep their checkpoint: the newest, and the two newest at a boundary.
 
     Two, because a member that is still to decide at the last boundary meets others that are one ahead.
 
     Args:
-        reports: The member's reports, oldest first.
+        reports: The member's reports, oldest first, or the checkpoints that they ended in.
 
     Returns:
-        The reports whose checkpoint is kept, oldest first; at most three.
+        Those whose checkpoint is kept, oldest first; at most three.
     """
-    kept: list[IntervalRow] = []
+    kept: list[Kept] = []
     boundaries = 0
     for row in reversed(reports):
-        if row.checkpoint is None:
+        if isinstance(row, IntervalRow) and row.checkpoint is None:
             continue
         if row.boundary and boundaries < 2:
             boundaries += 1

@@ -68,7 +68,8 @@ class Rows(Protocol):
     def active(self) -> bool:
         """Whether any member is waiting or leased."""
 
-    def add_interval(self, row: IntervalRow) -> int: ...
+    def add_interval(self, row: IntervalRow) -> IntervalRow:
+        """Store a report; returns it with its id."""
 
     def put_interval(self, row: IntervalRow) -> None: ...
 
@@ -403,7 +404,7 @@ class Ledger(ABC):
             revision=run.revision,
             scored=None if report.status == "pending" else run.revision,
         )
-        interval = changed(interval, id=rows.add_interval(interval))
+        interval = rows.add_interval(interval)
         if report.checkpoint is not None:
             rows.add_checkpoint(
                 changed(
@@ -421,14 +422,15 @@ class Ledger(ABC):
     def _judged(self, run: RunRow, interval: IntervalRow) -> RunRow:
         """The run after a score: its count, its best, and whether it stops."""
         stop = Stop(**run.stop) if isinstance(run.stop, dict) else Stop()  # type: ignore[arg-type]
-        run = changed(run, total=run.total + 1)
+        changes: dict[str, Any] = {"total": run.total + 1}
         score = interval.score
         if score is not None and interval.status == "ok" and interval.checkpoint is not None:
             margin = stop.min_delta if run.goal == "max" else -stop.min_delta
             if run.improved_score is None or better(score, run.improved_score + margin, run.goal):
-                run = changed(run, improved=run.total, improved_score=score)
+                changes.update(improved=run.total + 1, improved_score=score)
             if run.best_score is None or better(score, run.best_score, run.goal):
-                run = changed(run, best=interval.id, best_score=score, best_checkpoint=interval.checkpoint)
+                changes.update(best=interval.id, best_score=score, best_checkpoint=interval.checkpoint)
+        run = changed(run, **changes)
         reason = stop.reason(run)
         if reason is not None and run.status == "running":
             run = changed(run, status="stopped", reason=reason)
@@ -570,15 +572,4 @@ def _assign_fields(record: Json) -> dict[str, Any]:
 
 def _retained(kept: Iterable[CheckpointRow]) -> set[str]:
     """Names that the rule of `retained` keeps among one member's checkpoints."""
-    reports = [
-        IntervalRow(
-            member=0,
-            interval=row.interval,
-            age=row.age,
-            hyperparameters={},
-            checkpoint=row.name,
-            boundary=row.boundary,
-        )
-        for row in sorted(kept, key=lambda row: row.interval)
-    ]
-    return {str(row.checkpoint) for row in retained(reports)}
+    return {row.name for row in retained(sorted(kept, key=lambda row: row.interval))}

@@ -168,9 +168,10 @@ class _MemoryRows:
 
     # -- intervals ----------------------------------------------------------------------------------------------
 
-    def add_interval(self, row: IntervalRow) -> int:
+    def add_interval(self, row: IntervalRow) -> IntervalRow:
         id = len(self._intervals) + 1
-        self._intervals.append(changed(row, id=id))
+        row = changed(row, id=id)
+        self._intervals.append(row)
         self._own.setdefault(row.member, []).append(id)
         self._touched.append((row.revision, id))
 
@@ -180,7 +181,7 @@ class _MemoryRows:
             self._touched.pop()
 
         self.undo.append(undo)
-        return id
+        return row
 
     def put_interval(self, row: IntervalRow) -> None:
         old = self._intervals[row.id - 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -93,8 +93,20 @@ members = Table(
     Column("revision", Integer, nullable=False),
     CheckConstraint("(state = 'leased') = (token IS NOT NULL)", name="leased_has_token"),
     Index("members_queue", "run", "state", "budget", "member"),
-    Index("members_start", "run", "start"),
-    Index("members_kept", "run", "kept"),
+    Index(
+        "members_start",
+        "run",
+        "start",
+        sqlite_where=text("origin <> 'continue'"),
+        postgresql_where=text("origin <> 'continue'"),
+    ),
+    Index(
+        "members_kept",
+        "run",
+        "kept",
+        sqlite_where=text("kept IS NOT NULL"),
+        postgresql_where=text("kept IS NOT NULL"),
+    ),
     Index(
         "members_combined",
         "run",
@@ -230,22 +242,27 @@ class Codec:
     def __init__(self, kind: type[Any]) -> None:
         self._kind = kind
         self.names = tuple(f.name for f in fields(kind))
-        encoded = _JSON[kind] | _TUPLES.get(kind, frozenset())
-        self._plain = tuple((f"v_{name}", name) for name in self.names if name not in encoded)
-        self._encoded = tuple((f"v_{name}", name) for name in self.names if name in encoded)
+        self._encoded = _JSON[kind] | _TUPLES.get(kind, frozenset())
         decoders: dict[str, Callable[[Any], Any]] = dict.fromkeys(_JSON[kind], json.loads)
         decoders.update(dict.fromkeys(_TUPLES.get(kind, ()), _tuple))
         decoders.update({f.name: bool for f in fields(kind) if f.type in ("bool", bool)})  # SQLite has 0 and 1
         self._decoders = tuple(decoders.items())
 
-    def dump(self, row: Any) -> dict[str, Any]:
-        """The row as parameters called ``v_<column>``."""
+    def dump(self, row: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
+        """The row, or some fields of it, as parameters called ``v_<column>``."""
         values = row.__dict__
-        body = {parameter: values[name] for parameter, name in self._plain}
-        for parameter, name in self._encoded:
+        body = {}
+        for name in self.names if names is None else names:
             value = values[name]
-            body[parameter] = None if value is None else "[]" if value == () else _dumps(value)
+            if name in self._encoded and value is not None:
+                value = "[]" if value == () else _dumps(value)
+            body[f"v_{name}"] = value
         return body
+
+    def differing(self, old: Any, new: Any) -> tuple[str, ...]:
+        """Names of the fields in which two rows differ, in the order of `names`."""
+        before, after = old.__dict__, new.__dict__
+        return tuple(name for name in self.names if before[name] is not after[name] and before[name] != after[name])
 
     def load(self, values: Any) -> Any:
         """The row of values that were selected in the order of `names`."""

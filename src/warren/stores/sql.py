@@ -7,13 +7,14 @@ fifteen statements.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Table, bindparam, func, insert, null, or_, select, text, union_all, update
 from sqlalchemy.engine import Dialect
 
 from warren.errors import StaleLease, StoreError
-from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow
+from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow, changed
 from warren.stores import schema as t
 from warren.stores.schema import Codec
 from warren.values import Json, canonical
@@ -65,6 +66,15 @@ def _claimable(synchronous: bool) -> Any:
 
 
 NAMES = select(t.runs.c.name).order_by(t.runs.c.id)
+
+
+def _update_member(names: Sequence[str], waiting: bool) -> Any:
+    """Set some columns of a member, where its lease is the one that the write carries."""
+    lease = [_members.token.is_(None)] if waiting else _is(t.members, "token")
+    columns = {name: bindparam(f"v_{name}", type_=_members[name].type) for name in names}
+    return update(t.members).where(*_is(t.members, "run", "member"), *lease).values(columns)
+
+
 FIND_RUN = select(t.runs.c.id).where(*_is(t.runs, "name"))
 ADD_RUN = insert(t.runs).values(**_values(t.runs, _RUN), name=bindparam("v_name"), config=bindparam("v_config"))
 GET_RUN = select(*_columns(t.runs, _RUN)).where(*_is(t.runs, "id"))
@@ -79,13 +89,10 @@ HELD_BY = _select_member.where(*_is(t.members, "run", "worker"), _members.state 
 LEAST_TRAINED = {False: _claimable(False), True: _claimable(True)}
 ANY_ACTIVE = select(_members.member).where(*_is(t.members, "run"), _active).limit(1)
 ADD_MEMBER = insert(t.members).values(**_values(t.members, _MEMBER), run=bindparam("b_run"))
-PUT_MEMBER = update(t.members).where(*_is(t.members, "run", "member")).values(**_values(t.members, _MEMBER, "member"))
-PUT_WAITING = PUT_MEMBER.where(_members.token.is_(None))
-PUT_LEASED = PUT_MEMBER.where(*_is(t.members, "token"))
 _name = bindparam("b_name", type_=_members.start.type)
 _reference = select(_members.member).where(*_is(t.members, "run"))
 REFERENCED = union_all(
-    _reference.where(_members.start == _name),
+    _reference.where(_members.start == _name, text("origin <> 'continue'")),  # its own start is retained anyway
     _reference.where(_members.kept == _name),
     _reference.where(
         text("(sources <> '[]' OR opponents <> '[]')"),  # to the letter as in the partial index
@@ -143,23 +150,28 @@ class SqlRows:
 
     Args:
         cursor: Of the driver, PEP 249; inside a transaction whenever this is used.
-        dialect: Of the driver, with named parameters.
+        dialect: Of the driver, with positional parameters: drivers bind them faster than names.
         name: Name of the run.
     """
 
     def __init__(self, cursor: Any, dialect: Dialect, name: str) -> None:
         self._cursor = cursor
         self._dialect = dialect
-        self._compiled: dict[Any, tuple[str, dict[str, Any]]] = {}
+        self._compiled: dict[Any, tuple[str, dict[str, Any], tuple[str, ...]]] = {}
         self._name = name
         self._id: int | None = None
         self._unsure = False
+        self._members: dict[int, MemberRow] = {}
+        self._added: dict[int, IntervalRow] = {}
+        self._updates: dict[tuple[tuple[str, ...], bool], Any] = {}
         self._run: RunRow | None = None
         self._dirty = False
 
     def begin(self) -> None:
         """Forget what an earlier transaction read."""
         self._run, self._dirty = None, False
+        self._members.clear()
+        self._added.clear()
         self._id = None if self._unsure else self._id  # a run that was made and rolled back is not there
         self._unsure = False
 
@@ -172,11 +184,19 @@ class SqlRows:
     def _do(self, statement: Any, **parameters: Any) -> Any:
         known = self._compiled.get(statement)
         if known is None:
-            compiled = statement.compile(dialect=self._dialect)
+            compiled: Any = statement.compile(dialect=self._dialect)
             fixed = {name: value for name, value in compiled.params.items() if value is not None}
-            known = self._compiled[statement] = (str(compiled), fixed)
-        self._cursor.execute(known[0], {**known[1], **parameters})
+            known = self._compiled[statement] = (str(compiled), fixed, tuple(compiled.positiontup))
+        words, fixed, order = known
+        values = {**fixed, **parameters}
+        self._cursor.execute(words, [values[name] for name in order])
         return self._cursor
+
+    def _member(self, statement: Any, **parameters: Any) -> MemberRow | None:
+        row: MemberRow | None = self._one(_MEMBER, statement, b_run=self._key(), **parameters)
+        if row is not None:
+            self._members[row.member] = row
+        return row
 
     def _all(self, codec: Codec, statement: Any, **parameters: Any) -> list[Any]:
         return [codec.load(values) for values in self._do(statement, **parameters).fetchall()]
@@ -232,32 +252,37 @@ class SqlRows:
         return self._all(_MEMBER, MEMBERS, b_run=self._key())
 
     def member(self, member: int) -> MemberRow | None:
-        row: MemberRow | None = self._one(_MEMBER, MEMBER, b_run=self._key(), b_member=member)
-        return row
+        return self._member(MEMBER, b_member=member)
 
     def holder(self, token: str) -> MemberRow | None:
-        row: MemberRow | None = self._one(_MEMBER, HOLDER, b_run=self._key(), b_token=token)
-        return row
+        return self._member(HOLDER, b_token=token)
 
     def held_by(self, worker: str) -> list[MemberRow]:
         return self._all(_MEMBER, HELD_BY, b_run=self._key(), b_worker=worker)
 
     def put_member(self, row: MemberRow, token: str | None) -> None:
-        values = _MEMBER.dump(row)
-        del values["v_member"]
-        if token is None:
-            done = self._do(PUT_WAITING, b_run=self._key(), b_member=row.member, **values)
-        else:
-            done = self._do(PUT_LEASED, b_run=self._key(), b_member=row.member, b_token=token, **values)
-        if done.rowcount != 1:
+        # Only what has changed is set: SQLite writes an index for every column that an UPDATE names.
+        old = self._members.get(row.member)
+        names = (
+            tuple(n for n in _MEMBER.names if n != "member")
+            if old is None
+            else _MEMBER.differing(old, row) or ("revision",)
+        )
+        statement = self._updates.get((names, token is None))
+        if statement is None:
+            statement = self._updates[names, token is None] = _update_member(names, token is None)
+        values = _MEMBER.dump(row, names)
+        if token is not None:
+            values["b_token"] = token
+        if self._do(statement, b_run=self._key(), b_member=row.member, **values).rowcount != 1:
             raise StaleLease(f"member {row.member} is not held under the lease that the write carries")
+        self._members[row.member] = row
 
     def add_member(self, row: MemberRow) -> None:
         self._do(ADD_MEMBER, b_run=self._key(), **_MEMBER.dump(row))
 
     def least_trained(self, synchronous: bool) -> MemberRow | None:
-        row: MemberRow | None = self._one(_MEMBER, LEAST_TRAINED[synchronous], b_run=self._key())
-        return row
+        return self._member(LEAST_TRAINED[synchronous])
 
     def active(self) -> bool:
         return self._do(ANY_ACTIVE, b_run=self._key()).fetchone() is not None
@@ -270,11 +295,14 @@ class SqlRows:
         values["v_touched"] = max(row.revision, row.scored or 0, row.voided or 0)
         return values
 
-    def add_interval(self, row: IntervalRow) -> int:
+    def add_interval(self, row: IntervalRow) -> IntervalRow:
         done = self._do(ADD_INTERVAL, b_run=self._key(), **self._interval_values(row))
-        return int(done.lastrowid)
+        row = changed(row, id=int(done.lastrowid))
+        self._added[row.id] = row
+        return row
 
     def put_interval(self, row: IntervalRow) -> None:
+        self._added.pop(row.id, None)
         self._do(PUT_INTERVAL, b_id=row.id, **self._interval_values(row))
 
     def interval(self, id: int) -> IntervalRow | None:
@@ -285,7 +313,8 @@ class SqlRows:
         return self._all(_INTERVAL, OWN_INTERVALS, b_run=self._key(), b_member=member, b_after=after)
 
     def intervals(self, since: int) -> list[IntervalRow]:
-        return self._all(_INTERVAL, INTERVALS, b_run=self._key(), b_since=since)
+        found = self._do(INTERVALS, b_run=self._key(), b_since=since).fetchall()
+        return [self._added.get(values[0]) or _INTERVAL.load(values) for values in found]
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class SQLiteStore(Ledger):
             self._files.close()  # also where the error is kept, and with it this object
             raise
         self._cursor = self._connection.cursor()
-        self._rows = SqlRows(self._cursor, dialect(paramstyle="named"), run)
+        self._rows = SqlRows(self._cursor, dialect(paramstyle="qmark"), run)
 
     def _open(self, create: bool) -> None:
         with self._refused():
