@@ -83,7 +83,7 @@ def main() -> None:
             )  # fmt: skip
             print(rows[-1], flush=True)
     show(
-        f"Two workers, intervals of {SECONDS:g} s; efficiency = time inside intervals / (2 x first claim to last commit)",
+        f"2 workers, intervals of {SECONDS:g} s; efficiency: time inside them over 2 x (first claim to last commit)",
         ("state", "members", "ready every", "saved every", "intervals", "efficiency", "overhead/interval", "start-up"),
         rows,
     )

@@ -477,3 +477,42 @@ def test_global_generators_are_keyed_by_member_and_interval() -> None:
     crowd = {(r.member, r.interval): r.metrics for r in run(counting(body), population=4).intervals}
     assert all(crowd[key] == metrics for key, metrics in alone.items())
     assert len({tuple(metrics.values()) for metrics in crowd.values()}) == len(crowd)
+
+
+def test_what_stays_with_its_member_is_never_anothers_even_where_it_has_none() -> None:
+    """A member that diverges in its first interval is rescued, and has no buffer of its own that was ever saved."""
+
+    def train(slot: warren.Slot) -> None:
+        weights, buffer = np.zeros(1), np.zeros(1)
+        slot.track(weights=weights)
+        slot.track(on_exploit="keep", buffer=buffer)
+        for member in slot:
+            assert buffer[0] in (0, member.id + 10)
+            buffer[0] = member.id + 10
+            weights += 1
+            member.report(math.nan if member.id == 2 and member.budget == 0 else member["lr"])
+
+    rows = [row for row in run(train).intervals if row.member == 2]
+    assert [row.status for row in rows] == ["diverged", "ok", "ok", "ok"] and rows[1].origin == "rescue"
+
+
+def test_files_that_no_record_names_are_swept_when_a_run_starts(tmp_path: Any) -> None:
+    import os
+
+    def train(slot: warren.Slot) -> None:
+        weights = np.zeros(20_000)
+        slot.track(weights=weights)
+        for member in slot:
+            weights += member["lr"]
+            member.report(float(weights[0]))
+
+    arguments: dict[str, Any] = {"store": tmp_path / "a.db", "workers": 1}
+    result = run(train, **arguments)
+    folder = tmp_path / "a.db.d" / "checkpoints"
+    names = set(os.listdir(folder))
+    assert names == result.store.kept() and 3 <= len(names) <= 3 * 3 + 1 + 1
+    for name in ("0" * 64 + "-dead-1.safetensors", "1" * 64 + "-young-1.safetensors"):
+        (folder / name).write_bytes(b"left behind")
+    os.utime(folder / ("0" * 64 + "-dead-1.safetensors"), (0, 0))
+    run(train, **arguments)
+    assert set(os.listdir(folder)) == names | {"1" * 64 + "-young-1.safetensors"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -34,6 +35,7 @@ def work_on(
         if watch is not None:
             watch(opened.result(goal=settings.goal, held_out=settings.held_out))
 
+    opened.states.sweep(time.time())
     if opened.store.run().status == "running":
         engine.run(replace(job, observe=observe))
     observe()

@@ -222,9 +222,9 @@ class Slot:
 
     def _load(self, row: MemberRow, *, exploited: bool) -> Any:
         tree = self._turns.states.load(str(row.start))
-        own = None
-        if exploited and self._tracked.own() and row.kept is not None and self._live != (row.member, row.budget):
-            own = self._turns.states.load(row.kept)
+        own: dict[str, Any] | None = None
+        if exploited and self._tracked.own() and self._live != (row.member, row.budget):
+            own = {} if row.kept is None else self._turns.states.load(row.kept)
         self._tracked.restore(tree, own=own, exploited=exploited)
         return tree.get("state")
 

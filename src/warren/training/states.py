@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Sequence
 
@@ -65,10 +66,18 @@ class States:
             raise CheckpointError(f"checkpoint {name} is damaged in the store: its bytes do not match its digest")
         return decode(bytearray(row.inline))
 
+    def sweep(self, now: float) -> None:
+        """Delete files that no record names: of workers that died before their report, or between it and `forget`.
+
+        Args:
+            now: The wall clock, in seconds since the epoch. What is younger than an hour stays.
+        """
+        kept = self._store.kept()
+        with contextlib.suppress(CheckpointError):
+            self._checkpoints.sweep(keep=kept.__contains__, older_than=3600.0, now=now)
+
     def forget(self, names: Sequence[str]) -> None:
         """Delete files of checkpoints that the store has given up. What cannot be deleted is left for a sweep."""
         for name in names:
-            try:
+            with contextlib.suppress(CheckpointError):
                 self._checkpoints.delete(name)
-            except CheckpointError:
-                continue
