@@ -492,7 +492,7 @@ def test_what_stays_with_its_member_is_never_anothers_even_where_it_has_none() -
             weights += 1
             member.report(math.nan if member.id == 2 and member.budget == 0 else member["lr"])
 
-    rows = [row for row in run(train).intervals if row.member == 2]
+    rows = [row for row in run(train, population=4).intervals if row.member == 2]
     assert [row.status for row in rows] == ["diverged", "ok", "ok", "ok"] and rows[1].origin == "rescue"
 
 
