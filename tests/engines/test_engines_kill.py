@@ -26,7 +26,7 @@ def test_a_worker_killed_in_every_interval_changes_nothing(tmp_path: Path, monke
     monkeypatch.setenv("WARREN_TEST_KILL", str(order))
     expected = warren.run(loops.quadratic, **ARGUMENTS).digest
     # Each in its own run, so that every interval is met by its death whatever the pace of the machine.
-    killed = 0
+
     for member, interval in [(0, 1), (1, 2), (2, 2), (0, 3), (2, 4), (1, 5), (2, 5)]:
         order.write_text(f"{member} {interval}")
         store = tmp_path / f"{member}-{interval}.db"
@@ -36,8 +36,6 @@ def test_a_worker_killed_in_every_interval_changes_nothing(tmp_path: Path, monke
         assert not order.exists()
         assert result.digest == expected
         assert [(r.member, r.interval) for r in result.intervals].count((member, interval)) == 1
-        killed += 1
-    assert killed == 7
 
 
 SCRIPT = """
