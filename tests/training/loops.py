@@ -46,11 +46,11 @@ def killed(slot: warren.Slot) -> None:
 
 
 def slow(slot: warren.Slot) -> None:
-    """As `quadratic`, an interval taking some 30 ms, so that it can be met in the middle."""
+    """As `quadratic`, an interval taking some 90 ms, so that it can be met in the middle."""
     x = np.array([3.0, 0.0])
     slot.track(x=x)
     for member in slot:
         for _ in range(3):
             step(x, member)
-            time.sleep(0.01)
+            time.sleep(0.03)
         member.report(-float(x[0] ** 2))
