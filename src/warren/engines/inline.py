@@ -74,7 +74,8 @@ class _Clock:
             self._job.observe()
 
     def save(self) -> None:
-        self._job.store.update(elapsed=self._before + time.monotonic() - self._start)
+        elapsed = self._before + time.monotonic() - self._start
+        self._job.store.update(elapsed=max(elapsed, self._job.store.run().elapsed))
 
 
 def stop_for_time(store: Store, elapsed: float, limit: float) -> None:

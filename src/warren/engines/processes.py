@@ -191,7 +191,8 @@ class _Supervisor:
         error = child.error()
         if error is not None:
             raise error
-        if code == 0:
+        run = store.run()
+        if code == 0 and not (replace and run.status == "running" and self._unfinished()):
             return
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         # The supervisor saw it die in the middle of an interval: that may be the member's doing, and is counted.
@@ -204,6 +205,9 @@ class _Supervisor:
         if replace and run.status == "running":
             self._children.append(_Child(self._job, self._location, child.devices))
 
+    def _unfinished(self) -> bool:
+        return any(row.state in ("waiting", "leased") for row in self._job.store.members())
+
     def _end(self) -> None:
         """Whatever happened, leave no process and no lease behind."""
         left = [child.worker for child in self._children]
@@ -214,4 +218,5 @@ class _Supervisor:
         with contextlib.suppress(WarrenError):
             if left:
                 self._job.store.expire(left, "its worker was stopped", counts=False)
-            self._job.store.update(elapsed=self._before + time.monotonic() - self._start)
+            elapsed = self._before + time.monotonic() - self._start
+            self._job.store.update(elapsed=max(elapsed, self._job.store.run().elapsed))

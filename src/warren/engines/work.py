@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from warren.errors import WarrenError
+from warren.errors import CheckpointDamaged, CheckpointMissing, WarrenError
 from warren.training import Slot, Turns, Watch
 
 Train = Callable[[Slot], Any]
@@ -32,6 +32,9 @@ def work(train: Train, turns: Turns) -> None:
             slot = Slot(turns, row, watch)
             train(slot)
             row = slot.finish()
+        except (CheckpointDamaged, CheckpointMissing):
+            turns.fail(traceback.format_exc())  # of one member: rescued from a state that is whole
+            row = turns.next()
         except WarrenError:
             turns.release()
             raise

@@ -86,8 +86,13 @@ class Log:
         before = [row for row in kept if row.interval <= at]
         return before[-1] if before else kept[0] if kept else None
 
-    def facts(self, at: int) -> Facts:
-        """Everybody's report at equal progress; see `newest`. Read it before the next `update`, and do not write."""
+    def facts(self, at: int, *, without: frozenset[int] = frozenset()) -> Facts:
+        """Everybody's report at equal progress; see `newest`. Read it before the next `update`, and do not write.
+
+        Args:
+            at: The interval.
+            without: Members that were set aside: they count only where they have come to that interval themselves.
+        """
         table = self._cached.get(at)
         if table is None:
             if len(self._cached) >= 16:  # members stand at few intervals at a time; forget the lowest
@@ -97,7 +102,7 @@ class Log:
                 row = self.newest(member, at)
                 if row is not None:
                     table.put(row)
-        return table.facts()
+        return table.facts(at, without)
 
     def _put(self, row: IntervalRow) -> None:
         reports = self._reports.setdefault(row.member, [])
@@ -157,7 +162,18 @@ class _Table:
         self._healthy[place] = healthy
         self._scores[place] = self._sign * row.score if healthy and row.score is not None else -np.inf
 
-    def facts(self) -> Facts:
+    def facts(self, at: int, without: frozenset[int]) -> Facts:
+        stale = [p for m in without if (p := self._place.get(m)) is not None and self._rows[p].interval < at]
+        if stale:
+            keep = np.setdiff1d(np.arange(len(self._rows)), stale)
+            rows = [self._rows[place] for place in keep]
+            return Facts(
+                members=self._members[keep],
+                scores=self._scores[keep],
+                healthy=self._healthy[keep],
+                rows=rows,
+                place={row.member: place for place, row in enumerate(rows)},
+            )
         n = len(self._rows)
         return Facts(
             members=self._members[:n],

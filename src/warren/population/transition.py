@@ -173,7 +173,7 @@ def _assign(row: MemberRow, assign: Assign, source: CheckpointRow | None) -> Mem
         parents=() if source.source is None else (source.source,),
         last=None,
         origin="warm" if source.member is None else "rescue" if row.failures else "exploit",
-        kept=row.start,
+        kept=row.kept if row.origin in ("exploit", "rescue") else row.start,  # what it copied last is not its own
         sources=assign.sources if len(assign.sources) > 1 else (),
     )
 

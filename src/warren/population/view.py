@@ -45,6 +45,7 @@ class View:
         limit: int,
         memory: Json = None,
         memory_version: int = 0,
+        quarantined: frozenset[int] = frozenset(),
     ) -> None:
         self.space = space
         self.goal = goal
@@ -55,6 +56,7 @@ class View:
         self.memory_version = memory_version
         self.revision = log.revision
         self._log = log
+        self._quarantined = quarantined
 
     @property
     def at(self) -> int:
@@ -64,7 +66,7 @@ class View:
     @cached_property
     def facts(self) -> Facts:
         """Reports at equal progress, as arrays over the members that have one."""
-        return self._log.facts(self.at)
+        return self._log.facts(self.at, without=self._quarantined)
 
     @cached_property
     def report(self) -> IntervalRow | None:

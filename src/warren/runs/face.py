@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from warren.engines import Engine, Entry, Job, Loaded, entry_of
-from warren.engines.devices import cores, default_workers, shares, visible_gpus
+from warren.engines.devices import cores, default_workers, shares
 from warren.engines.entry import file_digest
 from warren.errors import InvalidType, InvalidValue
 from warren.population import Plan, RunRow, Stop
@@ -25,6 +25,8 @@ from warren.runs.opening import (
     stop_record,
 )
 from warren.runs.request import (
+    checked,
+    devices_of,
     engine_of,
     first_plan,
     known_goal,
@@ -36,7 +38,7 @@ from warren.runs.request import (
 )
 from warren.runs.working import Watch, work_on
 from warren.space import Space
-from warren.strategies import PBT, Strategy
+from warren.strategies import Strategy
 from warren.training import Settings, Task
 from warren.training.record import record_of
 from warren.values import Json, dump
@@ -89,7 +91,7 @@ def run(
         warm_start: A trained state, the result of a run (its best), or a saved file, that every member starts from.
         stop: When to end before every member has its intervals.
         checkpoint_every: Intervals between two checkpoints while a member keeps its slot; it is always saved when it
-            is ready, and at the end.
+            is ready, and at the end. Reports since the last one are provisional: they are trained again after a crash.
         gpus: Devices to use; default: all that this process may see.
         gpus_per_member: Devices for each worker. With more workers than shares, workers share devices.
         engine: Who runs the intervals: ``"inline"``, ``"processes"``, or an engine; default: as `workers` says.
@@ -110,9 +112,10 @@ def run(
     refuse_in_worker()
     if not callable(train):
         raise InvalidType(f"train must be a function of a slot, or a warren.Task, but got {train!r}")
+    strategy, stop = checked(strategy, stop, lease, watch, store)
     settings = Settings(
         space=space if isinstance(space, Space) else Space(space),
-        strategy=strategy if strategy is not None else PBT(),
+        strategy=strategy,
         goal=known_goal(goal),
         population=whole("population", population, 1),
         seed=whole("seed", seed, 0),
@@ -120,12 +123,9 @@ def run(
         checkpoint_every=whole("checkpoint_every", checkpoint_every, 1),
     )
     intervals = whole("intervals", intervals, 1)
-    stop = stop if stop is not None else Stop()
-    if not isinstance(stop, Stop):
-        raise InvalidType(f"stop must be a warren.Stop(...), but got {stop!r}")
     if workers is not None:
         workers = whole("workers", workers, 1)
-    devices = visible_gpus(os.environ) if gpus is None else tuple(str(gpu) for gpu in gpus)
+    devices = devices_of(gpus)
     per_member = whole("gpus_per_member", gpus_per_member, 1)
     if workers is None:
         shared = store is not None or engine is not None
@@ -155,6 +155,10 @@ def run(
             warmed(plan, checkpoints[0]) if checkpoints else plan,
             checkpoints,
         )
+    elif warm is not None:
+        given = next((row for row in map(opened.store.checkpoint, opened.store.kept()) if row.member is None), None)
+        plan = plan if given is None else warmed(plan, given)
+    since = opened.store.run().revision
     threads = reconcile(opened, settings, config, entry, intervals, synchronous, stop, plan)
     return work_on(
         opened,
@@ -175,6 +179,7 @@ def run(
         ),
         runs_on,
         watch,
+        since=since,
     )
 
 
@@ -209,7 +214,7 @@ def resume(
     if intervals is not None:
         whole("intervals", intervals, 1)
     set_going(opened, current, max(current.limit, intervals or 0), Plan(), stop)
-    devices = visible_gpus(os.environ) if gpus is None else tuple(str(gpu) for gpu in gpus)
+    devices = devices_of(gpus)
     if workers is None:
         workers = default_workers(settings.population, len(devices), gpus_per_member, cores())
     job = recorded_job(opened, config, loaded, settings, stop, whole("workers", workers, 1))

@@ -103,7 +103,8 @@ def reconcile(
         opened.store.note(
             EventRow(
                 kind="warning",
-                body=f"the code in {entry.file} has changed since the run was made; members go on with the new code",
+                body=f"the code in {entry.file} has changed since the run was made; members go on with the new code "
+                f"({known.digest[:6]} -> {entry.digest[:6]})",
             )
         )
     current = opened.store.run()

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from warren.engines import Engine, Inline
+from warren.engines.devices import visible_gpus
 from warren.engines.entry import WORKER_VARIABLE
 from warren.errors import InvalidType, InvalidValue
-from warren.population import Assign, CheckpointRow, Goal, Keys, Plan
+from warren.population import Assign, CheckpointRow, Goal, Keys, Plan, Stop
 from warren.results import Result, Trained
 from warren.state import Tree, decode
+from warren.strategies import PBT, Strategy
 from warren.training import Settings
 
 
@@ -51,6 +53,8 @@ def first_plan(settings: Settings, initial: Iterable[Mapping[str, Any]]) -> Plan
     """The strategy's first assignments, with the user's own hyperparameters for the first members."""
     keys = Keys(seed=settings.seed, member=-1, interval=0)
     plan = settings.strategy.start(settings.space, settings.population, keys)
+    if isinstance(initial, Mapping) or not isinstance(initial, Iterable):
+        raise InvalidType(f"initial must be a list of hyperparameters such as [{{...}}], but got {initial!r}")
     given = [settings.space.check(values, field=f"initial[{i}]") for i, values in enumerate(initial)]
     if len(given) > settings.population:
         raise InvalidValue(f"initial has {len(given)} entries, but population={settings.population}")
@@ -71,6 +75,8 @@ def warm_state(warm_start: Trained | Result | str | os.PathLike[str] | None) -> 
         warm_start = warm_start.best
     if isinstance(warm_start, Trained):
         return warm_start.state()
+    if not isinstance(warm_start, (str, os.PathLike)):
+        raise InvalidType(f"warm_start must be a trained state, a result or a saved file, but got {warm_start!r}")
     try:
         return decode(bytearray(Path(warm_start).read_bytes()))
     except OSError as error:
@@ -84,6 +90,39 @@ def warmed(plan: Plan, row: CheckpointRow) -> Plan:
         for action in plan.actions
     )
     return replace(plan, actions=actions)
+
+
+def checked(
+    strategy: Strategy | None, stop: Stop | None, lease: float, watch: object, store: object
+) -> tuple[Strategy, Stop]:
+    """The strategy and the stopping rule, or their defaults; refuses arguments of the wrong kind."""
+    strategy = PBT() if strategy is None else strategy
+    if isinstance(strategy, type) or not (
+        callable(getattr(strategy, "start", None)) and callable(getattr(strategy, "decide", None))
+    ):
+        raise InvalidType(f"strategy must be a strategy such as warren.PBT(), but got {strategy!r}")
+    given: object = Stop() if stop is None else stop
+    if not isinstance(given, Stop):
+        raise InvalidType(f"stop must be a warren.Stop(...), but got {given!r}")
+    if isinstance(lease, bool) or not isinstance(lease, (int, float)):
+        raise InvalidType(f"lease must be a number of seconds, but got {lease!r}")
+    if not lease > 0:
+        raise InvalidValue(f"lease must be positive, but got {lease!r}")
+    if watch is not None and not callable(watch):
+        raise InvalidType(f"watch must be a function of a result, but got {watch!r}")
+    if store is not None and not isinstance(store, (str, os.PathLike)):
+        raise InvalidType(f"store must be the path of a SQLite file, but got {store!r}")
+    return strategy, given
+
+
+def devices_of(gpus: Iterable[int | str] | str | None) -> tuple[str, ...]:
+    """The devices that the user names, as ``[0, 1]`` or ``"0,1"``, or all that this process may see."""
+    if gpus is None:
+        return visible_gpus(os.environ)
+    given: object = gpus.split(",") if isinstance(gpus, str) else gpus
+    if not isinstance(given, Iterable):
+        raise InvalidType(f"gpus must be a list of devices such as [0, 1], but got {gpus!r}")
+    return tuple(str(gpu).strip() for gpu in given)
 
 
 def engine_of(engine: Engine | str | None, workers: int) -> Engine:

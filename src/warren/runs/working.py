@@ -25,9 +25,11 @@ def work_on(
     job: Job,
     engine: Engine,
     watch: Watch | None,
+    *,
+    since: int | None = None,
 ) -> Result:
     """Let the engine work, tell the user what happened meanwhile, and see how it ended."""
-    teller = Teller(opened.store)
+    teller = Teller(opened.store, since)
     before = opened.store.run().total
 
     def observe() -> None:
@@ -58,9 +60,9 @@ def work_on(
 class Teller:
     """Prints what the user must know, once, as it happens."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, since: int | None = None) -> None:
         self._store = store
-        self._revision = store.run().revision
+        self._revision = store.run().revision if since is None else since
 
     def tell(self) -> None:
         for event in self._store.events(self._revision):

@@ -34,6 +34,7 @@ class Turn:
     ended: str | None
     run: RunRow
     news: Sequence[IntervalRow]
+    quarantined: frozenset[int] = frozenset()
 
 
 class Store(Protocol):
@@ -139,6 +140,10 @@ class Store(Protocol):
 
     def kept(self) -> set[str]:
         """Names of the checkpoints that can be loaded."""
+        ...
+
+    def named(self) -> set[str]:
+        """Names of the checkpoints of every run that shares this store's files."""
         ...
 
     def register(self, worker: WorkerRow) -> None:

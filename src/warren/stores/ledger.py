@@ -65,6 +65,9 @@ class Rows(Protocol):
     def least_trained(self, synchronous: bool) -> MemberRow | None:
         """The waiting member with the smallest budget, then number, that may be claimed now."""
 
+    def quarantined(self) -> frozenset[int]:
+        """Numbers of the quarantined members."""
+
     def active(self) -> bool:
         """Whether any member is waiting or leased."""
 
@@ -89,6 +92,9 @@ class Rows(Protocol):
 
     def kept(self, member: int | None) -> list[CheckpointRow]:
         """Checkpoints that are not dropped, of one member or (None) of all, without their bytes."""
+
+    def named(self) -> set[str]:
+        """Names of the checkpoints that are not dropped, of all runs."""
 
     def referenced(self, name: str) -> bool:
         """Whether a member starts from this checkpoint or keeps it."""
@@ -202,11 +208,11 @@ class Ledger(ABC):
             given_up = self._collect(rows, run, held, row, old_best)
             rows.put_run(run)
             if row.state == "leased":
-                turn = Turn(row=row, ended=None, run=run, news=self._news(rows, since))
+                turn = self._turn(rows, run, row, None, since)
             elif more:
                 turn = self._next(rows, run, str(held.worker), since)
             else:
-                turn = Turn(row=None, ended="left", run=run, news=self._news(rows, since))
+                turn = self._turn(rows, run, None, "left", since)
         self._gave_up(given_up)
         return turn
 
@@ -310,6 +316,10 @@ class Ledger(ABC):
         with self._read() as rows:
             return {row.name for row in rows.kept(None)}
 
+    def named(self) -> set[str]:
+        with self._read() as rows:
+            return rows.named()
+
     # -- workers and events -------------------------------------------------------------------------------------
 
     def register(self, worker: WorkerRow) -> None:
@@ -351,8 +361,8 @@ class Ledger(ABC):
             raise StaleLease("the lease is no longer held: it expired or was taken back; nothing was written")
         return row
 
-    def _news(self, rows: Rows, since: int) -> Sequence[IntervalRow]:
-        return rows.intervals(since)
+    def _turn(self, rows: Rows, run: RunRow, row: MemberRow | None, ended: str | None, since: int) -> Turn:
+        return Turn(row=row, ended=ended, run=run, news=rows.intervals(since), quarantined=rows.quarantined())
 
     def _next(self, rows: Rows, run: RunRow, worker: str, since: int) -> Turn:
         row, ended = None, None
@@ -371,7 +381,7 @@ class Ledger(ABC):
                 rows.put_run(run)
             elif not rows.active():
                 ended = "done"
-        return Turn(row=row, ended=ended, run=run, news=self._news(rows, since))
+        return self._turn(rows, run, row, ended, since)
 
     def _store(self, rows: Rows, run: RunRow, held: MemberRow, report: Report) -> IntervalRow:
         """Add the interval, and the checkpoint that it ended in."""
@@ -424,11 +434,12 @@ class Ledger(ABC):
         stop = Stop(**run.stop) if isinstance(run.stop, dict) else Stop()  # type: ignore[arg-type]
         changes: dict[str, Any] = {"total": run.total + 1}
         score = interval.score
-        if score is not None and interval.status == "ok" and interval.checkpoint is not None:
+        if score is not None and interval.status == "ok":
             margin = stop.min_delta if run.goal == "max" else -stop.min_delta
             if run.improved_score is None or better(score, run.improved_score + margin, run.goal):
                 changes.update(improved=run.total + 1, improved_score=score)
-            if run.best_score is None or better(score, run.best_score, run.goal):
+            kept = interval.checkpoint is not None
+            if kept and (run.best_score is None or better(score, run.best_score, run.goal)):
                 changes.update(best=interval.id, best_score=score, best_checkpoint=interval.checkpoint)
         run = changed(run, **changes)
         reason = stop.reason(run)

@@ -50,6 +50,7 @@ class _MemoryRows:
         self._config: Json = None
         self._members: dict[int, MemberRow] = {}
         self._tokens: dict[str, int] = {}
+        self._quarantined: set[int] = set()
         self._queue: list[tuple[int, int]] = []
         self._intervals: list[IntervalRow] = []
         self._own: dict[int, list[int]] = {}
@@ -122,6 +123,7 @@ class _MemoryRows:
             for name in {old.start, old.kept, *old.sources, *old.opponents} - {None}:
                 self._references[str(name)] -= 1
         self._members[row.member] = row
+        (self._quarantined.add if row.state == "quarantined" else self._quarantined.discard)(row.member)
         if row.token is not None:
             self._tokens[row.token] = row.member
         for name in {row.start, row.kept, *row.sources, *row.opponents} - {None}:
@@ -147,7 +149,9 @@ class _MemoryRows:
                 floor = self._floor()
             if synchronous and floor is not None and row.budget > floor:
                 break
-            if row.hold is not None and self._floor(row.group) < row.hold:
+            if (row.hold is not None and self._floor(row.group) < row.hold) or (
+                synchronous and row.failures and self._tokens
+            ):
                 passed.append(heapq.heappop(self._queue))
                 continue
             found = row
@@ -162,6 +166,9 @@ class _MemoryRows:
             if row.state in ("waiting", "leased") and (group is None or row.group == group)
         )
         return min(active, default=0)
+
+    def quarantined(self) -> frozenset[int]:
+        return frozenset(self._quarantined)
 
     def active(self) -> bool:
         return any(row.state in ("waiting", "leased") for row in self._members.values())
@@ -250,6 +257,9 @@ class _MemoryRows:
         names = self._kept.get(member, set()) if member is not None else set(self._checkpoints)
         return sorted((self._checkpoints[name] for name in names), key=lambda row: (row.interval, row.name))
 
+    def named(self) -> set[str]:
+        return set(self._checkpoints)
+
     def referenced(self, name: str) -> bool:
         return self._references.get(name, 0) > 0
 
@@ -269,4 +279,5 @@ class _MemoryRows:
         self._workers[row.worker] = row
 
     def workers(self) -> list[WorkerRow]:
-        return [row for row in self._workers.values() if not row.left]
+        holding = {self._members[member].worker for member in self._tokens.values()}
+        return [row for row in self._workers.values() if not row.left or row.worker in holding]

@@ -62,6 +62,9 @@ def _claimable(synchronous: bool) -> Any:
     ]
     if synchronous:
         conditions += [_members.budget <= floor for floor in _floor()]
+        # One that failed may stand between two boundaries: what it may copy must not depend on how far others are.
+        anyone = select(_other.c.member).where(_other.c.run == bindparam("b_run"), _other.c.state == "leased")
+        conditions.append(or_(_members.failures == 0, ~anyone.exists()))
     return _select_member.where(*conditions).order_by(_members.budget, _members.member).limit(1)
 
 
@@ -87,6 +90,7 @@ MEMBER = _select_member.where(*_is(t.members, "run", "member"))
 HOLDER = _select_member.where(*_is(t.members, "run", "token"))
 HELD_BY = _select_member.where(*_is(t.members, "run", "worker"), _members.state == "leased")
 LEAST_TRAINED = {False: _claimable(False), True: _claimable(True)}
+QUARANTINED = select(_members.member).where(*_is(t.members, "run"), _members.state == "quarantined")
 ANY_ACTIVE = select(_members.member).where(*_is(t.members, "run"), _active).limit(1)
 ADD_MEMBER = insert(t.members).values(**_values(t.members, _MEMBER), run=bindparam("b_run"))
 _name = bindparam("b_name", type_=_members.start.type)
@@ -132,6 +136,7 @@ _is_inline = _checkpoints.inline.is_not(None)
 _select_kept = select(*_headers, _is_inline).where(*_is(t.checkpoints, "run"), _checkpoints.dropped.is_(None))
 KEPT = _select_kept.where(*_is(t.checkpoints, "member"))
 KEPT_ALL = _select_kept
+NAMED = select(_checkpoints.name).where(_checkpoints.dropped.is_(None))
 
 ADD_EVENT = insert(t.events).values(**_values(t.events, _EVENT), run=bindparam("b_run"))
 EVENTS = (
@@ -142,7 +147,11 @@ EVENTS = (
 WARNINGS = select(t.events.c.body).where(*_is(t.events, "run"), t.events.c.kind == "warning")
 ADD_WORKER = insert(t.workers).values(**_values(t.workers, _WORKER), run=bindparam("b_run"))
 PUT_WORKER = update(t.workers).where(*_is(t.workers, "run", "worker")).values(**_values(t.workers, _WORKER))
-WORKERS = select(*_columns(t.workers, _WORKER)).where(*_is(t.workers, "run"), ~t.workers.c.left)
+# One that was given up and came back is known again by the lease that it holds.
+_holders = select(_members.worker).where(*_is(t.members, "run"), _members.state == "leased")
+WORKERS = select(*_columns(t.workers, _WORKER)).where(
+    *_is(t.workers, "run"), or_(~t.workers.c.left, t.workers.c.worker.in_(_holders))
+)
 
 
 class SqlRows:
@@ -284,6 +293,9 @@ class SqlRows:
     def least_trained(self, synchronous: bool) -> MemberRow | None:
         return self._member(LEAST_TRAINED[synchronous])
 
+    def quarantined(self) -> frozenset[int]:
+        return frozenset(member for (member,) in self._do(QUARANTINED, b_run=self._key()).fetchall())
+
     def active(self) -> bool:
         return self._do(ANY_ACTIVE, b_run=self._key()).fetchone() is not None
 
@@ -342,6 +354,9 @@ class SqlRows:
         for *values, inline in found.fetchall():
             rows.append(CheckpointRow(**dict(zip(names, values, strict=True)), inline=b"" if inline else None))
         return rows
+
+    def named(self) -> set[str]:
+        return {name for (name,) in self._do(NAMED).fetchall()}
 
     def referenced(self, name: str) -> bool:
         return self._do(REFERENCED, b_run=self._key(), b_name=name).fetchone() is not None

@@ -34,7 +34,7 @@ class Slot:
         self._bindings: list[Binding] = []
         self._member: Member | None = None
         self._following: MemberRow | None = None
-        self._live: tuple[int, int] | None = None
+        self._live: tuple[int, int, str | None] | None = None
         self._used = False
         self._passed = False
         self._handed = 0.0
@@ -142,7 +142,7 @@ class Slot:
         self._used = True
         row, self._row = self._row, None
         if row is None:
-            self._leave(None)
+            self._leave(self._following)  # a second loop over the slot must not forget who comes next
             return None
         # A framework that was first imported by this very call built its objects from a seed of its own: again.
         if not self._hosts(row) or (unseeded and row.start is None):
@@ -187,7 +187,9 @@ class Slot:
         if any(row.hyperparameters[name] != value for name, value in self._shape.items()):
             return False
         fresh = row.start is None and row.last is None
-        return not (fresh and self._tracked and self._passed)
+        # What stays with a member at a copy must be its own; one that has none yet gets objects that are new.
+        bare = row.origin in ("exploit", "rescue") and row.kept is None and row.last is None and self._tracked.own()
+        return not (self._passed and (bare or (fresh and self._tracked)))
 
     def _leave(self, following: MemberRow | None) -> None:
         """End this call of the training function; what was spent so far goes to the next one's account."""
@@ -203,7 +205,7 @@ class Slot:
         if row.start is not None or row.last is not None:
             if row.last is None and row.origin in ("exploit", "rescue"):
                 arrival = "exploited"
-            elif self._live == (row.member, row.budget):
+            elif self._holds(row, row.start):
                 arrival = "same"
             else:
                 arrival = "resumed" if last is not None and last.worker != self._turns.worker else "switched"
@@ -220,11 +222,17 @@ class Slot:
         self._turns.carried = self._turns.waited = 0.0
         return member
 
+    def _holds(self, row: MemberRow, name: str | None) -> bool:
+        """Whether the live objects are the member's state: the very one that was saved, not another worker's."""
+        if self._live is None or self._live[:2] != (row.member, row.budget):
+            return False
+        return row.last is not None or (name is not None and self._live[2] == name)
+
     def _load(self, row: MemberRow, *, exploited: bool) -> Any:
         tree = self._turns.states.load(str(row.start))
         own: dict[str, Any] | None = None
-        if exploited and self._tracked.own() and self._live != (row.member, row.budget):
-            own = {} if row.kept is None else self._turns.states.load(row.kept)
+        if exploited and self._tracked.own() and row.kept is not None and not self._holds(row, row.kept):
+            own = self._turns.states.load(row.kept)
         self._tracked.restore(tree, own=own, exploited=exploited)
         return tree.get("state")
 
@@ -255,6 +263,7 @@ class Slot:
             tree["warren"] = {"hyperparameters": dict(sorted(row.hyperparameters.items())), "age": row.age + 1}
             report = changed(report, checkpoint=turns.states.save(tree))
         report = changed(report, seconds=arrived - self._handed, overhead=self._overhead)
-        self._live = None if report.status == "diverged" else (row.member, row.budget + 1)
+        saved = None if report.checkpoint is None else report.checkpoint.name
+        self._live = None if report.status == "diverged" else (row.member, row.budget + 1, saved)
         self._member = None
         self._row = turns.next(report)

@@ -72,7 +72,7 @@ class States:
         Args:
             now: The wall clock, in seconds since the epoch. What is younger than an hour stays.
         """
-        kept = self._store.kept()
+        kept = self._store.named()
         with contextlib.suppress(CheckpointError):
             self._checkpoints.sweep(keep=kept.__contains__, older_than=3600.0, now=now)
 

@@ -45,7 +45,7 @@ class Tracked:
         if name in self._entries:
             raise LoopError(f"track({name}=...): {name!r} is tracked already")
         adapter = adapt(name, obj)
-        initial = None if on_exploit == "copy" else encode(adapter.capture()).tobytes()
+        initial = encode(adapter.capture()).tobytes() if on_exploit == "clear" else None
         self._entries[name] = _Entry(obj=obj, adapter=adapter, on_exploit=on_exploit, initial=initial)
 
     def objects(self) -> dict[str, object]:
@@ -65,22 +65,20 @@ class Tracked:
 
         Args:
             tree: A state that `capture` gave, of this member or of a donor.
-            own: The member's own state, for objects that stay with it at an exploit: empty where it has none yet, None
-                where the objects hold it already.
+            own: The member's own state, for objects that stay with it at an exploit; None where the objects hold it
+                already, or were just built for a member that has none.
             exploited: The state is a donor's.
 
         Raises:
             StateError: The state does not fit the objects.
         """
         for name, entry in self._entries.items():
-            source = tree
-            if exploited and entry.initial is not None:  # it stays with its member
-                if entry.on_exploit == "keep" and own is None:
-                    continue
-                if entry.on_exploit == "clear" or not own:
-                    entry.adapter.restore(decode(bytearray(entry.initial)))
-                    continue
-                source = own or {}
+            if exploited and entry.initial is not None:
+                entry.adapter.restore(decode(bytearray(entry.initial)))
+                continue
+            source: dict[str, Any] | None = own if exploited and entry.on_exploit == "keep" else tree
+            if source is None:
+                continue
             if name not in source:
                 raise StateError(
                     f"the checkpoint holds no state of {name!r}; it holds {', '.join(sorted(source)) or 'nothing'}. "

@@ -52,6 +52,7 @@ class Turns:
         self._observe = observe
         self._row: MemberRow | None = None
         self._run: RunRow | None = None
+        self._quarantined: frozenset[int] = frozenset()
         self._due: int | None = None
         self._seen: int | None = None
         self._leaving = False
@@ -76,6 +77,7 @@ class Turns:
         interval = self._row.budget + 1
         return (
             self._leaving
+            or self._run.status != "running"
             or interval % self.settings.checkpoint_every == 0
             or boundary(self._row, report, self._run.limit)
         )
@@ -95,11 +97,12 @@ class Turns:
         turn = self._ask(report)
         while turn is not None:
             self.log.update(turn.news, turn.run.revision)
-            self._run = turn.run
+            self._run, self._quarantined = turn.run, turn.quarantined
             if turn.ended is not None:
                 self.ended = turn.ended
                 break
             if turn.row is not None:
+                self._row = turn.row  # held from now on: whoever handles an error of the strategy gives it back
                 row = self._decided(turn.row)
                 if row is not None:
                     self._row = row
@@ -129,7 +132,8 @@ class Turns:
         run = self.store.run()
         if run.total == 0 and run.status == "running":
             failures = [event for event in self.store.events(self._first) if event.kind == "failure"]
-            if len(failures) >= run.tries:
+            whom = {event.member for event in failures}  # one bad member says nothing of the code
+            if len(failures) >= run.tries and len(whom) >= min(self.settings.population, run.tries):
                 last = error.strip().splitlines()[-1]
                 self.store.update(status="failed", reason=f"no interval has succeeded: {last}")
                 raise RunFailed(f"no interval has succeeded and {len(failures)} have failed, the last with:\n{error}")
@@ -200,6 +204,7 @@ class Turns:
                 limit=run.limit,
                 memory=run.memory,
                 memory_version=run.memory_version,
+                quarantined=self._quarantined,
             )
             # An interval that is only tried again after a crash must be decided for as it was.
             attempt = row.failures if view.failing else 0
