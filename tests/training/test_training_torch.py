@@ -351,4 +351,4 @@ def test_building_the_objects_is_not_counted_as_warrens_own_time() -> None:
         for member in slot:
             member.report(member["lr"])
 
-    assert run(train, space={"lr": SPACE["lr"]}, population=3, intervals=2).cost.overhead < 0.3
+    assert run(train, space={"lr": SPACE["lr"]}, population=3, intervals=2).cost.overhead < 0.6
