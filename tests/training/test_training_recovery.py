@@ -269,3 +269,13 @@ def test_arguments_of_the_wrong_kind(arguments: dict[str, Any], words: str) -> N
         (warren.errors.InvalidType, warren.errors.InvalidValue), match=words.replace("(", r"\(").replace(")", r"\)")
     ):
         warren.run(climbing, space=LR, goal="max", population=2, intervals=1, **arguments)
+
+
+def test_a_wrong_call_of_resume_changes_nothing(tmp_path: Path) -> None:
+    store = tmp_path / "a.db"
+    warren.run(climbing, space=LR, goal="max", population=2, intervals=1, store=store, workers=1)
+    before = warren.open_result(store).run
+    for arguments in ({"workers": 0}, {"workers": "two"}, {"gpus_per_member": 0}, {"gpus_per_member": 2}, {"gpus": 0}):
+        with pytest.raises((warren.errors.InvalidType, warren.errors.InvalidValue)):
+            warren.resume(store, intervals=9, **arguments)  # type: ignore[arg-type]
+    assert warren.open_result(store).run == before

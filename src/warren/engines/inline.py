@@ -11,6 +11,7 @@ from warren.engines.interrupt import Breaking
 from warren.engines.work import work
 from warren.errors import InvalidValue
 from warren.stores import Store
+from warren.stores.folder import folder_of
 from warren.training import Turns
 
 
@@ -22,7 +23,7 @@ class Inline:
         if job.train is None:
             raise InvalidValue("the inline engine needs the training function itself")
         worker = new_worker()
-        folder = None if job.location is None else job.location.with_name(job.location.name + ".d")
+        folder = None if job.location is None else folder_of(job.location)
         alive = Alive(folder)
         alive.hold(worker.worker)
         job.store.register(worker)

@@ -20,6 +20,7 @@ from warren.engines.entry import WORKER_VARIABLE
 from warren.engines.inline import stop_for_time
 from warren.engines.interrupt import Interrupts
 from warren.errors import InvalidValue, RunFailed, WarrenError
+from warren.stores.folder import folder_of
 from warren.values import dump
 
 _TICK = 0.05
@@ -129,7 +130,7 @@ class _Supervisor:
     def __init__(self, job: Job, location: Path) -> None:
         self._job = job
         self._location = location
-        self._alive = Alive(location.with_name(location.name + ".d"))
+        self._alive = Alive(folder_of(location))
         self._expiry = Expiry(job.store, self._alive, time.monotonic, job.lease)
         self._children: list[_Child] = []
         self._start = time.monotonic()

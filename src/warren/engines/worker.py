@@ -23,7 +23,8 @@ from warren.engines.alive import Alive, new_worker
 from warren.engines.entry import Entry, Loaded
 from warren.engines.work import Train, work
 from warren.errors import InvalidValue, RunFailed, WarrenError
-from warren.stores.sqlite import SQLiteStore, folder_of
+from warren.stores.folder import folder_of
+from warren.stores.sqlite import SQLiteStore
 from warren.training import Settings, States, Turns
 from warren.training.record import settings_of
 

@@ -208,17 +208,22 @@ def resume(
         StoreError: There is no such store or run.
         RunMismatch: The run's function was made in a notebook or inside another function.
     """
-    opened, config, loaded, settings = recorded(store, name)
-    current = opened.store.run()
-    stop = stop_of(current.stop)
     if intervals is not None:
         whole("intervals", intervals, 1)
-    set_going(opened, current, max(current.limit, intervals or 0), Plan(), stop)
+    if workers is not None:
+        whole("workers", workers, 1)
+    per_member = whole("gpus_per_member", gpus_per_member, 1)
     devices = devices_of(gpus)
+    opened, config, loaded, settings = recorded(store, name)
     if workers is None:
-        workers = default_workers(settings.population, len(devices), gpus_per_member, cores())
-    job = recorded_job(opened, config, loaded, settings, stop, whole("workers", workers, 1))
-    job = replace(job, devices=shares(workers, devices, gpus_per_member) if devices else ())
+        workers = default_workers(settings.population, len(devices), per_member, cores())
+    sees = shares(workers, devices, per_member)
+    # What the call can be wrong in is checked before the run is changed.
+    current = opened.store.run()
+    stop = stop_of(current.stop)
+    set_going(opened, current, max(current.limit, intervals or 0), Plan(), stop)
+    job = recorded_job(opened, config, loaded, settings, stop, workers)
+    job = replace(job, devices=sees if devices else ())
     return work_on(opened, settings, job, processes(), watch)
 
 
@@ -243,8 +248,9 @@ def join(
         StoreError: There is no such store or run.
         RunMismatch: The run's function was made in a notebook or inside another function.
     """
+    whole("workers", workers, 1)
     opened, config, loaded, settings = recorded(store, name)
-    job = recorded_job(opened, config, loaded, settings, Stop(), whole("workers", workers, 1))
+    job = recorded_job(opened, config, loaded, settings, Stop(), workers)
     if gpu is not None:
         job = replace(job, devices=(tuple(part.strip() for part in gpu.split(",")),) * workers)
     return work_on(opened, settings, job, processes(), watch)

@@ -13,6 +13,7 @@ from warren.population import Assign, EventRow, Plan, RunRow, Stop
 from warren.results import Result
 from warren.runs.request import refuse_in_worker
 from warren.stores import MemoryStore, Store
+from warren.stores.folder import folder_of
 from warren.training import Settings, States
 from warren.training.record import differences, settings_of
 from warren.values import Json, dump
@@ -45,7 +46,7 @@ def open_store(store: str | os.PathLike[str] | None, name: str, *, create: bool)
     if store is None:
         location, made, checkpoints = None, MemoryStore(), MemoryCheckpoints()
     else:
-        from warren.stores.sqlite import SQLiteStore, folder_of
+        from warren.stores.sqlite import SQLiteStore
 
         location = Path(store).absolute()
         made = SQLiteStore(location, name, create=create)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from warren.errors import StoreError
+from warren.stores.folder import folder_of
 from warren.stores.ledger import Ledger, Rows
 from warren.stores.schema import SCHEMA_VERSION, metadata, schema
 from warren.stores.sql import SqlRows
@@ -30,11 +31,6 @@ def wal_is_safe(version: tuple[int, int, int]) -> bool:
     if version >= WAL_RESET_FIXED[0] and version != (3, 52, 0):
         return True
     return any(version[:2] == fixed[:2] and version >= fixed for fixed in WAL_RESET_FIXED[1:])
-
-
-def folder_of(path: Path) -> Path:
-    """The folder beside a store's file: its lock, its workers' locks and its checkpoints."""
-    return path.with_name(path.name + ".d")
 
 
 class SQLiteStore(Ledger):
