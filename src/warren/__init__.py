@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from warren.population import Stop as Stop
     from warren.results import Result as Result
     from warren.results import Schedule as Schedule
+    from warren.runs import backup as backup
+    from warren.runs import check as check
     from warren.runs import join as join
     from warren.runs import open_result as open_result
+    from warren.runs import replay as replay
     from warren.runs import resume as resume
+    from warren.runs import retrace as retrace
     from warren.runs import run as run
+    from warren.runs import verify as verify
     from warren.space import Choice as Choice
     from warren.space import Float as Float
     from warren.space import Int as Int
@@ -46,9 +51,14 @@ _ROOMS = {
     "Stop": "warren.population",
     "Task": "warren.training",
     "WarrenError": "warren.errors",
+    "backup": "warren.runs",
+    "check": "warren.runs",
     "compose": "warren.strategies",
     "join": "warren.runs",
     "open_result": "warren.runs",
+    "replay": "warren.runs",
+    "retrace": "warren.runs",
+    "verify": "warren.runs",
     "resume": "warren.runs",
     "run": "warren.runs",
 }

@@ -84,7 +84,7 @@ def test_intervals_taken_back_are_taken_back_here() -> None:
     # Checkpoints are rare and decisions too: the failure takes back what was reported since the last one.
     strategy = warren.PBT(every=4)
     result = run(train=fails, watch=piecewise.look, strategy=strategy, checkpoint_every=4, population=2)
-    assert calls and any(row.voided for row in result.store.changes(0)[1])
+    assert calls and any(row.voided for row in result.store.changes(0).news)
     assert piecewise.look(result) == Follower(clock=lambda: 0.0).look(result)
 
 

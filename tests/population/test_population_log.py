@@ -31,7 +31,8 @@ def alive(rows: dict[int, IntervalRow], member: int) -> list[IntervalRow]:
 def kept_by_the_rule(own: list[IntervalRow]) -> list[IntervalRow]:
     saved = [r for r in own if r.checkpoint is not None]
     wanted = {r.interval for r in saved[-1:]} | {r.interval for r in [r for r in saved if r.boundary][-2:]}
-    return [r for r in saved if r.interval in wanted]
+    wanted |= {r.interval for r in saved[-2:]} if len(wanted) == 1 else set()
+    return [r for r in saved if r.interval in wanted and r.lost is None]
 
 
 def assert_same(log: Log, rows: dict[int, IntervalRow], at: int, sign: float) -> None:
@@ -170,14 +171,28 @@ def test_what_is_loadable_is_not_forgotten() -> None:
         ("bssb", [1, 4]),
         ("bb..", [1, 2]),
         ("b.s.", [1, 3]),
-        ("ss", [2]),
+        ("ss", [1, 2]),
+        ("ssss", [3, 4]),
+        ("sb", [1, 2]),
+        ("bL", [1]),
+        ("bbL", [2]),
+        ("LL", []),
+        ("bLb", [3]),
         ("bbbbs", [3, 4, 5]),
     ],
 )
 def test_retained(shape: str, kept: list[int]) -> None:
-    """b: saved at a boundary; s: saved inside a stretch; .: not saved."""
+    """b: saved at a boundary; s: saved inside a stretch; .: not saved; L: saved at a boundary and found damaged."""
     reports = [
-        row(i, 0, i, score=1.0, checkpoint=None if letter == "." else f"c{i}", boundary=letter == "b")
+        row(
+            i,
+            0,
+            i,
+            score=1.0,
+            checkpoint=None if letter == "." else f"c{i}",
+            boundary=letter in "bL",
+            lost=99 if letter == "L" else None,
+        )  # fmt: skip
         for i, letter in enumerate(shape, start=1)
     ]
     assert [r.interval for r in retained(reports)] == kept

@@ -13,6 +13,7 @@ from warren.population.transition import (
     Claim,
     Extend,
     Failed,
+    FellBack,
     Held,
     Release,
     Reported,
@@ -40,6 +41,7 @@ EVENTS: dict[str, Any] = {
     "retire": Retired(),
     "hold": Held(until=3),
     "extend": Extend(),
+    "fall back": FellBack(source=SAVED),
 }
 STATES = ("waiting", "leased", "done", "quarantined")
 TABLE = {
@@ -55,6 +57,10 @@ TABLE = {
     ("leased", "hold"): "waiting",
     ("done", "extend"): "waiting",
     ("quarantined", "extend"): "waiting",
+    ("leased", "fall back"): "waiting",
+    ("waiting", "fall back"): "waiting",
+    ("done", "fall back"): "done",
+    ("quarantined", "fall back"): "quarantined",
 }
 
 
@@ -153,6 +159,7 @@ def test_the_first_failure_is_tried_again_as_it_is(failures: int, due: int) -> N
 
 def test_a_success_forgives() -> None:
     assert transition(member(failures=2), reported()).failures == 0
+    assert transition(member(failures=2), reported(saved=False)).failures == 2  # its state may yet be lost
 
 
 @pytest.mark.parametrize(
@@ -186,6 +193,29 @@ def test_fresh() -> None:
     assert (new.birth, new.due) == (0, 1)
     again = transition(MemberRow(member=0, hyperparameters={}, failures=1), Assigned(assign=assign))
     assert again.birth == 1  # or it would be born the same
+
+
+def test_a_fall_to_an_older_state() -> None:
+    """The budget stays, what was provisional goes, and the hyperparameters are those of that state."""
+    older = CheckpointRow(name="older", digest="", size=1, member=0, interval=2, age=3, source=7)
+    row = member(budget=6, saved=4, age=8, last=9, due=7, kept="k", sources=("a", "b"))
+    after = transition(row, FellBack(source=older, hyperparameters={"x": 0.5}))
+    assert (after.start, after.age, after.parents, after.origin) == ("older", 3, (7,), "fallback")
+    assert (after.budget, after.saved, after.last, after.due, after.kept, after.sources) == (4, 4, None, 7, None, ())
+    assert (after.hyperparameters, after.failures, after.birth) == ({"x": 0.5}, row.failures, row.birth)
+    copied = transition(member(origin="exploit", due=9), FellBack(source=older, hyperparameters={"x": 0.5}))
+    assert copied.due == copied.budget  # what it wanted to copy is gone: it may choose again
+    warm = CheckpointRow(name="warm", digest="", size=1, age=2)
+    assert transition(member(), FellBack(source=warm)).origin == "warm"
+
+
+def test_a_fall_to_nothing() -> None:
+    after = transition(member(due=9), FellBack())
+    assert (after.start, after.age, after.parents, after.origin, after.due) == (None, 0, (), "fallback", 4)
+    assert after.budget == after.saved == 4
+    copy = CheckpointRow(name="c", digest="", size=1, member=1, age=3, source=7)
+    given = transition(after, Assigned(assign=Assign(member=0, hyperparameters={}, sources=("c",)), source=copy))
+    assert (given.origin, given.kept) == ("rescue", None)
 
 
 def test_at_least_one_interval() -> None:

@@ -136,7 +136,8 @@ class LockStep(RuleBasedStateMachine):
         members = self.memory.members()
         member = data.draw(st.integers(0, min(len(members), 5)))  # one more: that is made
         kind = data.draw(st.sampled_from(["copy", "keep", "fresh", "mean", "hold", "retire", "pin", "unpin"]))
-        names = [*self.names(), "gone"] if data.draw(st.integers(0, 9)) == 0 else self.names()
+        known = self.names()
+        names = [*known, "gone"] if not known or data.draw(st.integers(0, 9)) == 0 else known
         if kind in ("pin", "unpin"):
             name = data.draw(st.sampled_from(names))
             return Pin(checkpoint=name) if kind == "pin" else Unpin(checkpoint=name)
@@ -185,6 +186,14 @@ class LockStep(RuleBasedStateMachine):
         pending = [row.id for row in self.memory.intervals() if row.status == "pending"]
         self.both(lambda store: store.score(data.draw(st.sampled_from(pending)) if pending else 9999, value))
 
+    @precondition(lambda self: self.memory.kept())
+    @rule(data=st.data(), held=st.booleans())
+    def damage(self, data: st.DataObject, held: bool) -> None:
+        names = data.draw(st.sets(st.sampled_from(self.names()), min_size=1, max_size=2))
+        leased = [row for row in self.leased() if row.last is None]
+        token = data.draw(st.sampled_from(leased)).token if held and leased else None
+        self.both(lambda store: store.damaged(dict.fromkeys(sorted(names), "cut short"), token))
+
     @rule(more=st.integers(0, 2), revive=st.booleans())
     def extend(self, more: int, revive: bool) -> None:
         limit = self.memory.run().limit + more
@@ -204,7 +213,7 @@ class LockStep(RuleBasedStateMachine):
         by_name = [sorted(store.workers(), key=lambda row: row.worker) for store in (self.memory, self.sqlite)]
         assert by_name[0] == by_name[1]
         for since in (0, self.seen):
-            assert list(self.memory.changes(since)[1]) == list(self.sqlite.changes(since)[1])
+            assert list(self.memory.changes(since).news) == list(self.sqlite.changes(since).news)
         assert [self.memory.checkpoint(name) for name in self.names()] == [
             self.sqlite.checkpoint(name) for name in self.names()
         ]
@@ -213,7 +222,7 @@ class LockStep(RuleBasedStateMachine):
 
 
 LockStep.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=200,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,

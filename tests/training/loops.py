@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import signal
+import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -32,16 +35,19 @@ def quadratic(slot: warren.Slot) -> None:
 
 
 def killed(slot: warren.Slot) -> None:
-    """As `quadratic`, and dies by SIGKILL once, in the middle of the ``member interval`` that a file names."""
+    """As `quadratic`, and dies by SIGKILL in the middle of each ``member interval`` that a file lists, once."""
     x = np.array([3.0, 0.0])
     slot.track(x=x)
-    order = Path(os.environ["WARREN_TEST_KILL"])
+    orders = Path(os.environ["WARREN_TEST_KILL"])
     for member in slot:
-        for _ in range(3):
+        step(x, member)
+        left = orders.read_text().splitlines()
+        if f"{member.id} {member.budget + 1}" in left:
+            left.remove(f"{member.id} {member.budget + 1}")
+            orders.write_text("\n".join(left))
+            os.kill(os.getpid(), signal.SIGKILL)
+        for _ in range(2):
             step(x, member)
-            if order.exists() and order.read_text() == f"{member.id} {member.budget + 1}":
-                order.unlink()
-                os.kill(os.getpid(), signal.SIGKILL)
         member.report(-float(x[0] ** 2))
 
 
@@ -54,3 +60,77 @@ def slow(slot: warren.Slot) -> None:
             step(x, member)
             time.sleep(0.03)
         member.report(-float(x[0] ** 2))
+
+
+HARMS = ("nan", "exception", "memory", "leave", "exit", "kill", "segfault", "hang")
+"""What the members 0 to 7 of `poisoned` meet in their second interval, each time that it is tried."""
+
+
+def harm(kind: str) -> None:
+    """Fail in one of the ways in which training fails."""
+    if kind == "exception":
+        raise ValueError("poisoned")
+    if kind == "memory":
+        exhaust()
+    if kind == "leave":
+        sys.exit(4)
+    if kind == "exit":
+        os._exit(3)
+    if kind == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "segfault":
+        ctypes.string_at(0)
+    if kind == "hang":
+        while True:
+            time.sleep(60)
+
+
+def exhaust() -> NoReturn:
+    """Ask for more memory than the process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**26, hard))
+    try:
+        np.ones(2**28)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    raise AssertionError("the limit did not hold")
+
+
+def poisoned(slot: warren.Slot) -> None:
+    """As `quadratic`, with `HARMS`; what is tried is written to a file, one line each."""
+    x = np.array([3.0, 0.0])
+    slot.track(x=x)
+    for member in slot:
+        step(x, member)
+        kind = HARMS[member.id] if member.id < len(HARMS) and member.budget > 0 else ""
+        with open(os.environ["WARREN_TEST_TRIED"], "a") as tried:
+            tried.write(f"{member.id} {member.budget + 1} {member.arrival} {member['lr']!r}\n")
+        harm(kind)
+        member.report(float("nan") if kind == "nan" else -float(x[0] ** 2))
+
+
+def perishing(slot: warren.Slot) -> None:
+    """As `quadratic`, and the process ends with each of the members 0 to 3 in its second interval, always."""
+    x = np.array([3.0, 0.0])
+    slot.track(x=x)
+    for member in slot:
+        step(x, member)
+        if member.id < 4 and member.budget > 0:
+            os._exit(3)
+        member.report(-float(x[0] ** 2))
+
+
+def waits(slot: warren.Slot) -> None:
+    """States of 100 KB. In its second interval a process waits for the file, and makes the one, that it is told of."""
+    x = np.zeros(12_800)
+    slot.track(x=x)
+    made, awaited = os.environ.get("WARREN_TEST_MAKE"), os.environ.get("WARREN_TEST_AWAIT")
+    for member in slot:
+        x += member["lr"] * np.random.normal()
+        if member.budget == 1:
+            if made is not None:
+                Path(made).write_text(f"{member.id}")
+            while awaited is not None and not Path(awaited).exists():
+                time.sleep(0.01)
+        member.report(-abs(float(x[0])))

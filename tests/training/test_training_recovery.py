@@ -20,6 +20,7 @@ from warren.engines.work import work
 from warren.population import Keys, RunRow, WorkerRow
 from warren.stores import MemoryStore
 from warren.strategies import PBT
+from warren.testing.check import check
 from warren.testing.engines import decisions
 from warren.training import Settings, States, Turns
 
@@ -72,9 +73,9 @@ def test_a_worker_that_was_given_up_and_came_back_can_be_given_up_again() -> Non
     assert store.claim("stopped", since=0).row is not None  # it woke up, and died soon after
     now = [0.0]
     expiry = Expiry(store, Alive(None), lambda: now[0], 60.0)
-    for _ in range(3):
+    for _ in range(4):
         expiry.reap()
-        now[0] += 50.0
+        now[0] += 25.0
     assert store.claim("another", since=0).row is not None
 
 
@@ -201,7 +202,7 @@ def test_a_buffer_is_still_its_members_own_after_a_copy_and_a_rescue() -> None:
     assert not [event for event in result.events if event.kind == "failure"]
 
 
-def test_a_damaged_checkpoint_costs_its_member_a_rescue_and_not_the_run(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_costs_its_member_one_interval_and_not_the_run(tmp_path: Path) -> None:
     store = tmp_path / "a.db"
     arguments: dict[str, Any] = {"space": LR, "goal": "max", "population": 4, "store": store, "workers": 1}
     first = warren.run(large, **arguments, intervals=2)
@@ -212,8 +213,31 @@ def test_a_damaged_checkpoint_costs_its_member_a_rescue_and_not_the_run(tmp_path
     victim.write_bytes(bytes(body))
     result = warren.run(large, **arguments, intervals=4)
     assert [row.state for row in result.members] == ["done"] * 4
-    assert any("Damaged" in str(event.body) for event in result.events if event.kind == "failure")
-    assert [row.origin for row in result.intervals if (row.member, row.interval) == (third, 3)] == ["rescue"]
+    (event,) = (event for event in result.events if event.kind == "damaged")
+    assert event.member == third
+    assert event.body["fell_back"] == [{"member": third, "to": 1}]
+    assert not [event for event in result.events if event.kind == "failure"]
+    row = next(row for row in result.intervals if (row.member, row.interval) == (third, 3))
+    assert (row.origin, row.age) == ("fallback", 2)
+    before = next(row for row in result.intervals if (row.member, row.interval) == (third, 1))
+    assert row.parents == (before.id,)
+    assert row.hyperparameters == before.hyperparameters
+    assert check(result.store, result.states) == []
+
+
+def test_checkpoints_that_are_all_gone_are_told_of_and_do_not_end_the_run(tmp_path: Path) -> None:
+    """Somebody deletes the folder: nobody goes back to zero without a word."""
+    store = tmp_path / "a.db"
+    arguments: dict[str, Any] = {"space": LR, "goal": "max", "population": 3, "store": store, "workers": 1}
+    warren.run(large, **arguments, intervals=3)
+    for path in (tmp_path / "a.db.d" / "checkpoints").iterdir():
+        path.unlink()
+    result = warren.run(large, **arguments, intervals=5)
+    told = {one["member"] for event in result.events if event.kind == "damaged" for one in event.body["fell_back"]}
+    assert told >= {0, 1, 2}
+    assert [row.state for row in result.members] == ["done"] * 3
+    assert [row.age for row in result.intervals if (row.member, row.interval) == (0, 4)] == [1]
+    assert check(result.store, result.states) == []
 
 
 def test_changed_code_is_told_each_time(tmp_path: Path) -> None:
@@ -261,7 +285,7 @@ def test_stop_rules_where_checkpoints_are_rare() -> None:
         ({"watch": 5}, "watch must be a function"),
         ({"store": 5}, "store must be the path"),
         ({"lease": "x"}, "lease must be a number of seconds"),
-        ({"lease": -1}, "lease must be positive"),
+        ({"lease": -1}, "lease must be at least 1 s"),
     ],
 )
 def test_arguments_of_the_wrong_kind(arguments: dict[str, Any], words: str) -> None:
@@ -279,3 +303,52 @@ def test_a_wrong_call_of_resume_changes_nothing(tmp_path: Path) -> None:
         with pytest.raises((warren.errors.InvalidType, warren.errors.InvalidValue)):
             warren.resume(store, intervals=9, **arguments)  # type: ignore[arg-type]
     assert warren.open_result(store).run == before
+
+
+def test_a_decision_whose_interval_failed_is_not_the_next_members(tmp_path: Path) -> None:
+    """The decision to go on travels with the report; where there is none, it is forgotten with its interval."""
+    store, clock = MemoryStore(), time.perf_counter
+    settings = Settings(space=warren.Space(LR), strategy=PBT(every=3, warmup=0), goal="max", population=2, seed=0)
+    plan = settings.strategy.start(settings.space, 2, Keys(seed=0, member=-1, interval=0))
+    store.create(RunRow(limit=20), {"population": 2}, plan)
+    turns = Turns(store, States(store, MemoryCheckpoints()), settings, worker="w", clock=clock, sleep=time.sleep)
+    dues: dict[int, set[int]] = {0: set(), 1: set()}
+
+    def train(slot: warren.Slot) -> None:
+        w = np.zeros(1)
+        slot.track(w=w)
+        for member in slot:
+            w += 1.0
+            if member.id == 0 and member.budget == 6 and store.member(0).failures == 0:
+                raise RuntimeError("once, right after a decision")
+            member.report(float(member.id))
+            dues[member.id].add(store.member(member.id).due)
+
+    work(train, turns)
+    assert dues[0] == dues[1]
+    assert all(due % 3 == 0 or due == 20 for due in dues[1])
+    assert [row.boundary for row in store.intervals() if row.member == 1] == [
+        i % 3 == 0 or i == 20 for i in range(1, 21)
+    ]
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_a_failure_between_two_checkpoints_is_not_tried_for_ever(every: int) -> None:
+    """The first interval of the stretch succeeds each time; that alone forgives nothing."""
+    tries = []
+
+    def train(slot: warren.Slot) -> None:
+        w = np.zeros(1)
+        slot.track(w=w)
+        for member in slot:
+            w += 1.0
+            if member.id == 0 and member.budget % every == 1:
+                tries.append(member.budget)
+                raise RuntimeError("always at the second interval of a stretch")
+            member.report(float(member.id))
+
+    result = warren.run(
+        train, space=LR, goal="max", population=3, intervals=6, checkpoint_every=every, strategy=PBT(every=every)
+    )
+    assert [row.state for row in result.members] == ["quarantined", "done", "done"]
+    assert len(tries) == 3

@@ -71,7 +71,7 @@ class CheckpointStore(Protocol):
         Raises:
             InvalidValue: if the name has another form than those of checkpoints.
             CheckpointMissing: if it is not there.
-            CheckpointDamaged: if its bytes have another digest.
+            CheckpointDamaged: if its bytes have another digest, or the disk cannot give them.
             CheckpointError: if it cannot be read.
         """
         ...

@@ -20,8 +20,8 @@ from warren.checkpoints.base import (
     require_name,
     require_token,
 )
-from warren.errors import CheckpointError, CheckpointMissing
-from warren.state import Encoded, digest
+from warren.errors import CheckpointDamaged, CheckpointError, CheckpointMissing
+from warren.state import Encoded
 
 _TEMPORARY = re.compile(r"tmp-[A-Za-z0-9_-]{1,64}-[0-9a-f]{8}")
 # Hashed and then written while still in the processor's caches; and short enough to be interrupted soon.
@@ -71,7 +71,11 @@ class LocalCheckpoints:
         return Published(name=name, digest=found, size=size)
 
     def load(self, name: str, digest: str) -> memoryview:
-        """See `CheckpointStore.load`; the file is mapped, not read into memory."""
+        """See `CheckpointStore.load`; the file is mapped, not read into memory.
+
+        Its digest is that of what `read` gives: a sector that cannot be read is an error there, and the end of the
+        process in a mapping.
+        """
         path = self._folder / require_name(name)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -82,15 +86,16 @@ class LocalCheckpoints:
         except OSError as error:
             raise self._refusal(f"open checkpoint {name}", error) from error
         try:
+            require_digest(name, _digest(descriptor, name), digest)
             # Copy-on-write: torch has no read-only tensors, and what it writes must not reach the file.
             empty = os.fstat(descriptor).st_size == 0
-            view = memoryview(b"" if empty else mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
+            return memoryview(b"" if empty else mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
+        except CheckpointError:
+            raise
         except OSError as error:
-            raise self._refusal(f"map checkpoint {name}", error) from error
+            raise self._refusal(f"read checkpoint {name}", error) from error
         finally:
             os.close(descriptor)
-        require_digest(name, _digest(view), digest)
-        return view
 
     def delete(self, name: str) -> None:
         """See `CheckpointStore.delete`."""
@@ -167,8 +172,22 @@ def _write(path: Path, encoded: Encoded) -> tuple[str, int]:
     return sha.hexdigest(), size
 
 
-def _digest(view: memoryview) -> str:
-    return digest(view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
+def _digest(descriptor: int, name: str) -> str:
+    """The digest of a file that is open, read from its start in pieces."""
+    sha = hashlib.sha256()
+    try:
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            piece = memoryview(bytearray(max(1, min(_PIECE, os.fstat(descriptor).st_size))))
+            while length := file.readinto(piece):
+                sha.update(piece[:length])
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise CheckpointDamaged(
+            f"checkpoint {name}: its bytes cannot be read ({error.strerror}); the disk is damaged there, so fall "
+            "back to an older checkpoint and look after the disk"
+        ) from error
+    return sha.hexdigest()
 
 
 def _sync(folder: Path) -> None:

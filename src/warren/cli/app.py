@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from warren.cli.audit import replay, retrace, verify
+from warren.cli.backup import backup
+from warren.cli.check import check
 from warren.cli.demo import demo
 from warren.cli.look import report, schedule, status
 from warren.cli.train import resume, run, worker
@@ -46,12 +49,17 @@ def build() -> typer.Typer:
         no_args_is_help=False,
     )
     app.callback(invoke_without_command=True)(_first)
+    app.command()(check)
     app.command()(run)
     app.command()(worker)
     app.command()(resume)
     app.command()(status)
     app.command()(report)
     app.command()(schedule)
+    app.command()(verify)
+    app.command()(replay)
+    app.command()(retrace)
+    app.command()(backup)
     # What follows the name belongs to the demo, its --help too.
     passed = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
     app.command(context_settings=passed)(demo)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warren.population import EventRow, IntervalRow, MemberRow, RunRow
-from warren.results import Result
+from warren.results import Result, damage
 
 _RECENT = 12
 _COPIES = 4
@@ -120,12 +120,12 @@ class Follower:
             result: Any result of the run; only its store is used.
         """
         store = result.store
-        revision, news = store.changes(self._revision)
+        turn = store.changes(self._revision)
         members = store.members()
         run = store.run()
         # What is read after `changes` may be newer than it; the next look brings the rest.
-        self._revision = revision
-        for row in news:
+        self._revision = turn.run.revision
+        for row in turn.news:
             self._take(row)
         copies = list(self._copies.values())
         copies += [copy for member in members if (copy := self._begun(member)) is not None]
@@ -236,7 +236,10 @@ def said(events: Sequence[EventRow]) -> list[str]:
     found = []
     for event in events:
         body: Any = event.body
-        if event.kind == "decision":
+        if event.kind in ("decision", "memory"):
+            continue
+        if event.kind == "damaged":
+            found.append(damage(event))
             continue
         if isinstance(body, dict):
             error = str(body.get("error") or body.get("why") or "").strip().splitlines()

@@ -31,7 +31,7 @@ WorkersOption = Annotated[
 ]
 PlainOption = Annotated[bool, typer.Option("--plain", help="A line of progress now and then, and no live view.")]
 
-_TAKEN = ("strategy", "population", "intervals", "held_out", "initial")
+TAKEN = ("strategy", "population", "intervals", "held_out", "initial")
 """What a training file may say beside its function, space and goal."""
 
 
@@ -62,6 +62,10 @@ def run(
     ] = None,
     gpus: Annotated[str | None, typer.Option(metavar="0,1", help="GPUs to use. Default: all.")] = None,
     gpus_per_member: Annotated[int, typer.Option(metavar="N", help="GPUs for each worker.")] = 1,
+    hang: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="End a worker without a report for so long. Default: 20 longest intervals."),
+    ] = None,
     report: Annotated[Path | None, typer.Option(metavar="PATH", help="Write a report there at the end.")] = None,
     plain: PlainOption = False,
 ) -> None:
@@ -79,16 +83,16 @@ def run(
         )
     if report is not None:
         _check_report(report)
-    names = _load(file, name)
-    arguments = {key: names[key] for key in _TAKEN if key in names}
+    names = names_of(file, name)
+    arguments = {key: names[key] for key in TAKEN if key in names}
     given = {"population": population, "intervals": intervals, "held_out": held_out}
     arguments.update({key: value for key, value in given.items() if value is not None})
     location = store if store is not None else Path("runs") / f"{file.stem}.db"
-    with _interrupted("interrupted; the same command goes on with the run"), live_view(plain=plain) as watch:
+    with interrupted("interrupted; the same command goes on with the run"), live_view(plain=plain) as watch:
         result = runs.run(
-            _named(names, name, file, "a training function", "--name"),
-            space=_named(names, space, file, "a space of hyperparameters", "--space"),
-            goal=goal if goal in ("max", "min") else _goal(names, goal, file),
+            named(names, name, file, "a training function", "--name"),
+            space=named(names, space, file, "a space of hyperparameters", "--space"),
+            goal=goal if goal in ("max", "min") else goal_of(names, goal, file),
             store=location,
             name=run_name,
             workers=workers,
@@ -97,6 +101,7 @@ def run(
             stop=stop,
             gpus=devices,
             gpus_per_member=gpus_per_member,
+            hang=hang,
             watch=watch,
             **arguments,
         )
@@ -113,7 +118,7 @@ def worker(
     """Work on a run that goes on in another terminal; Ctrl-C leaves it without harm."""
     name = run_in(store, run_name)
     with (
-        _interrupted("this worker has left; the run goes on without it, or with warren resume"),
+        interrupted("this worker has left; the run goes on without it, or with warren resume"),
         live_view(plain=plain) as watch,
     ):
         result = runs.join(store, name=name, gpu=gpu, workers=workers, watch=watch)
@@ -134,7 +139,7 @@ def resume(
     name = run_in(store, run_name)
     if report is not None:
         _check_report(report)
-    with _interrupted("interrupted; the same command goes on with the run"), live_view(plain=plain) as watch:
+    with interrupted("interrupted; the same command goes on with the run"), live_view(plain=plain) as watch:
         result = runs.resume(store, name=name, workers=workers, intervals=intervals, watch=watch)
     _show(result, store, report)
 
@@ -173,7 +178,7 @@ def _check_report(path: Path) -> None:
         raise InvalidValue(f"the report {path} cannot be written: {folder} is no folder that can be written")
 
 
-def _load(file: Path, name: str) -> Mapping[str, Any]:
+def names_of(file: Path, name: str) -> Mapping[str, Any]:
     """The names of a training file."""
     if not file.is_file():
         raise InvalidValue(f"there is no file {file}")
@@ -181,13 +186,15 @@ def _load(file: Path, name: str) -> Mapping[str, Any]:
     return loaded.names
 
 
-def _named(names: Mapping[str, Any], name: str, file: Path, what: str, option: str) -> Any:
+def named(names: Mapping[str, Any], name: str, file: Path, what: str, option: str) -> Any:
+    """What a training file has under a name."""
     if name not in names:
         raise UnknownName(f"{file} has no {name!r}: write {what} of that name, or name another with {option}")
     return names[name]
 
 
-def _goal(names: Mapping[str, Any], name: str, file: Path) -> Any:
+def goal_of(names: Mapping[str, Any], name: str, file: Path) -> Any:
+    """The goal that a training file has under a name."""
     if name not in names:
         raise UnknownName(
             f'{file} has no {name!r}: write goal = "max" or goal = "min" into it, or give --goal max or --goal min'
@@ -196,7 +203,8 @@ def _goal(names: Mapping[str, Any], name: str, file: Path) -> Any:
 
 
 @contextmanager
-def _interrupted(message: str) -> Iterator[None]:
+def interrupted(message: str) -> Iterator[None]:
+    """Say what is left where Ctrl-C ends a command."""
     try:
         yield
     except KeyboardInterrupt:

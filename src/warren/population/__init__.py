@@ -3,6 +3,7 @@
 from warren.population.keys import Keys
 from warren.population.log import Facts, Log, retained
 from warren.population.plan import Action, Assign, Hold, Pin, Plan, Retire, Unpin
+from warren.population.retention import most_checkpoints
 from warren.population.rows import (
     CheckpointRow,
     EventRow,
@@ -13,6 +14,8 @@ from warren.population.rows import (
     RunRow,
     WorkerRow,
     changed,
+    record_of,
+    recorded_member,
 )
 from warren.population.stop import Stop, better
 from warren.population.transition import boundary, transition
@@ -42,6 +45,9 @@ __all__ = [
     "better",
     "boundary",
     "changed",
+    "most_checkpoints",
+    "record_of",
+    "recorded_member",
     "retained",
     "transition",
 ]

@@ -114,7 +114,7 @@ class Log:
             self._cached.clear()  # rare: a lease was lost with work that had been reported
         elif known:
             reports[place - 1] = row
-            self._cached.clear()  # rare: a score came late
+            self._cached.clear()  # rare: a score came late, or a checkpoint was found damaged
         else:
             reports.insert(place, row)
             self._added += 1
@@ -189,27 +189,34 @@ def _interval(row: IntervalRow) -> int:
 
 
 def retained(reports: Sequence[Kept]) -> list[Kept]:
-    """Which of a member's own reports keep their checkpoint: the newest, and the two newest at a boundary.
+    """Which of a member's own reports keep their checkpoint: the two newest at a boundary, the newest, two at least.
 
-    Two, because a member that is still to decide at the last boundary meets others that are one ahead.
+    Two boundaries, because a member that is still to decide at the last one meets others that are one ahead; and two
+    states at least, so that there is one to fall back to where the newest turns out to be damaged.
 
     Args:
         reports: The member's reports, oldest first, or the checkpoints that they ended in.
 
     Returns:
-        Those whose checkpoint is kept, oldest first; at most three.
+        Those whose checkpoint is kept, oldest first, without those that were lost; at most three.
     """
     kept: list[Kept] = []
+    second: Kept | None = None
     boundaries = 0
     for row in reversed(reports):
         if isinstance(row, IntervalRow) and row.checkpoint is None:
             continue
-        if row.boundary and boundaries < 2:
+        if row.boundary:
             boundaries += 1
             kept.append(row)
         elif not kept:
             kept.append(row)
+        elif second is None:
+            second = row
         if boundaries == 2:
             break
     kept.reverse()
-    return kept
+    if len(kept) == 1 and second is not None:
+        kept.insert(0, second)
+    # One that was lost counts all the same: what was given up for it does not come back.
+    return [row for row in kept if not (isinstance(row, IntervalRow) and row.lost is not None)]

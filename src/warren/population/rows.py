@@ -10,7 +10,7 @@ from warren.values import Json
 Goal = Literal["max", "min"]
 MemberState = Literal["waiting", "leased", "done", "quarantined"]
 Status = Literal["ok", "pending", "diverged"]
-Origin = Literal["fresh", "continue", "exploit", "rescue", "warm"]
+Origin = Literal["fresh", "continue", "exploit", "rescue", "warm", "fallback"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +100,15 @@ class IntervalRow:
         seconds: Time inside user code.
         overhead: warren's own time since the interval before, in seconds.
         worker: Who trained it.
-        seen: Revision of the view that the decision before it was taken on, or None where none was due.
+        seen: Revision of the view that the decision before it was taken on, where that changed nothing; else None.
+        failures: Failures in a row of its member before it; from the second on they key its draws.
         group: Sub-population at that time.
         role: Role at that time.
         tag: The strategy's note at that time.
         revision: Of the run, when it was stored.
         scored: Of the run, when its score became known, or None while pending.
         voided: Of the run, when it was taken back because its state was lost, or None.
+        lost: Of the run, when the state after it was found damaged, or None.
     """
 
     id: int = 0
@@ -131,12 +133,14 @@ class IntervalRow:
     overhead: float = 0.0
     worker: str = ""
     seen: int | None = None
+    failures: int = 0
     group: str = ""
     role: str = "train"
     tag: Json = None
     revision: int = 0
     scored: int | None = None
     voided: int | None = None
+    lost: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +196,7 @@ class RunRow:
         improved: `total` when the best score last got better by more than the rule's margin.
         improved_score: The best score then; the next one counts when it is better than this by the margin.
         elapsed: Wall time of all sessions so far, in seconds.
+        longest: The longest interval so far, in seconds.
         memory: The strategy's own state.
         memory_version: Counts its changes.
     """
@@ -211,6 +216,7 @@ class RunRow:
     improved: int = 0
     improved_score: float | None = None
     elapsed: float = 0.0
+    longest: float = 0.0
     memory: Json = None
     memory_version: int = 0
 
@@ -220,7 +226,8 @@ class EventRow:
     """Something that happened and is not a report: a decision, a failure, a lost worker, a warning.
 
     Attributes:
-        kind: ``decision``, ``failure``, ``lost``, ``quarantine``, ``dropped``, ``warning``, ``stop``, ``extend``.
+        kind: ``decision``, ``failure``, ``lost``, ``quarantine``, ``dropped``, ``damaged``, ``warning``, ``stop``,
+            ``extend``, ``memory``.
         member: Whom it is about, or None.
         body: What there is to say, as JSON.
         revision: Of the run.
@@ -278,6 +285,21 @@ class Report:
     seen: int | None = None
     seconds: float = 0.0
     overhead: float = 0.0
+
+
+def record_of(row: MemberRow) -> Json:
+    """A member as JSON, for the record of a decision that was taken for it."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(row).items()}
+
+
+def recorded_member(record: Json) -> MemberRow | None:
+    """The member that `record_of` wrote, or None where there is no such record."""
+    if not isinstance(record, dict):
+        return None
+    body: dict[str, Any] = dict(record)
+    for name in ("parents", "sources", "opponents"):
+        body[name] = tuple(body[name])
+    return MemberRow(**body)
 
 
 Row = TypeVar("Row", MemberRow, IntervalRow, CheckpointRow, RunRow, EventRow, WorkerRow, Report)

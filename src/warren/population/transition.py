@@ -11,13 +11,15 @@
 | waiting, leased | retire | done |
 | waiting, leased | hold | waiting |
 | done, quarantined | extend | waiting |
+| leased | fall back | waiting |
+| waiting, done, quarantined | fall back | as before |
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from warren.errors import InvalidTransition
 from warren.population.plan import Assign
@@ -82,7 +84,20 @@ class Extend:
     """More intervals, or another chance for a quarantined member."""
 
 
-Event: TypeAlias = Claim | Assigned | Reported | Failed | Release | Retired | Held | Extend
+@dataclass(frozen=True, kw_only=True)
+class FellBack:
+    """The checkpoint that the member starts from is damaged.
+
+    Attributes:
+        source: The checkpoint that it goes on from instead, or None where none is left.
+        hyperparameters: Those that `source` was trained with last.
+    """
+
+    source: CheckpointRow | None = None
+    hyperparameters: dict[str, Any] | None = None
+
+
+Event: TypeAlias = Claim | Assigned | Reported | Failed | Release | Retired | Held | Extend | FellBack
 
 ALLOWED: Mapping[type, frozenset[MemberState]] = {
     Claim: frozenset({"waiting"}),
@@ -93,6 +108,7 @@ ALLOWED: Mapping[type, frozenset[MemberState]] = {
     Retired: frozenset({"waiting", "leased"}),
     Held: frozenset({"waiting", "leased"}),
     Extend: frozenset({"done", "quarantined"}),
+    FellBack: frozenset({"waiting", "leased", "done", "quarantined"}),
 }
 
 
@@ -138,7 +154,45 @@ def transition(row: MemberRow, event: Event) -> MemberRow:
         return changed(row, state="done", token=None, worker=None, role="retired")
     if isinstance(event, Held):
         return changed(row, state="waiting", token=None, worker=None, hold=event.until)
+    if isinstance(event, FellBack):
+        return _fall_back(row, event)
     return changed(row, state="waiting", failures=0)
+
+
+def _fall_back(row: MemberRow, event: FellBack) -> MemberRow:
+    """The member at an older state, with what that was trained with; where none is left, it starts afresh.
+
+    Its budget stays: the intervals that led to the damaged state were trained and are on record.
+    """
+    copied = row.origin in ("exploit", "rescue")
+    row = changed(
+        _rolled_back(row),
+        state="waiting" if row.state == "leased" else row.state,
+        token=None,
+        worker=None,
+        origin="fallback",
+        kept=None,
+        sources=(),
+        via="copy",
+    )
+    source = event.source
+    if source is None:  # `View.failing`: whoever decides may give it a donor's state
+        return changed(row, start=None, saved=row.budget, age=0, parents=(), due=min(row.due, row.budget), via="fresh")
+    return changed(
+        row,
+        start=source.name,
+        saved=row.budget,
+        age=source.age,
+        parents=() if source.source is None else (source.source,),
+        hyperparameters=row.hyperparameters if event.hyperparameters is None else event.hyperparameters,
+        due=row.budget if copied else row.due,  # what it wanted to copy is gone: it may choose again
+        origin="warm" if source.member is None else "fallback",
+    )
+
+
+def stranded(row: MemberRow) -> bool:
+    """Whether all states of the member were found damaged, so that it has none to go on from."""
+    return row.origin == "fallback" and row.start is None
 
 
 def _rolled_back(row: MemberRow) -> MemberRow:
@@ -172,7 +226,7 @@ def _assign(row: MemberRow, assign: Assign, source: CheckpointRow | None) -> Mem
         age=source.age,
         parents=() if source.source is None else (source.source,),
         last=None,
-        origin="warm" if source.member is None else "rescue" if row.failures else "exploit",
+        origin="warm" if source.member is None else "rescue" if row.failures or stranded(row) else "exploit",
         kept=row.kept if row.origin in ("exploit", "rescue") else row.start,  # what it copied last is not its own
         sources=assign.sources if len(assign.sources) > 1 else (),
     )
@@ -183,7 +237,8 @@ def _report(row: MemberRow, event: Reported) -> MemberRow:
     budget = row.budget + 1
     due = row.due if report.due is None else report.due
     diverged = report.status == "diverged"
-    failures = row.failures + 1 if diverged else 0
+    # Only what is saved forgives: else a stretch that fails at its second interval would be tried again for ever.
+    failures = row.failures + 1 if diverged else 0 if report.checkpoint is not None else row.failures
     state: MemberState
     if failures >= event.tries:
         state = "quarantined"

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from warren.population.rows import Goal, IntervalRow, MemberRow
+from warren.population.transition import stranded
 from warren.values import Json
 
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ class View:
 
     @property
     def failing(self) -> bool:
-        """The member that is due cannot go on as it is: it diverged, or failed again after it was tried again."""
+        """The member that is due cannot go on as it is: it diverged, failed again, or has no state that is whole."""
         diverged = self.report is not None and self.report.interval == self.at and self.report.status == "diverged"
-        return diverged or self.due.failures > 1
+        return diverged or self.due.failures > 1 or stranded(self.due)
 
     @property
     def place(self) -> int | None:

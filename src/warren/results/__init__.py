@@ -1,6 +1,7 @@
 """Best state, table, schedule, lineage and report of a run."""
 
 from warren.results.lineage import Schedule, Step, lineage
-from warren.results.result import Cost, Result, Trained
+from warren.results.result import Cost, Result, Trained, write_state
+from warren.results.telling import damage
 
-__all__ = ["Cost", "Result", "Schedule", "Step", "Trained", "lineage"]
+__all__ = ["Cost", "Result", "Schedule", "Step", "Trained", "damage", "lineage", "write_state"]

@@ -13,7 +13,7 @@ from typing import Any
 from warren.errors import InvalidValue, RunFailed
 from warren.population import EventRow, IntervalRow, MemberRow, RunRow, better
 from warren.results.lineage import Schedule, lineage
-from warren.state import adapt, encode
+from warren.state import Tree, adapt, encode
 from warren.stores import Store
 from warren.training import States
 
@@ -110,13 +110,24 @@ class Trained:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state as a safetensors file; tensors are called ``<tracked name>.<key>``."""
-        with open(path, "wb") as file:
-            for chunk in encode(self.state()).chunks():
-                file.write(chunk)
+        write_state(self.state(), path)
 
     def __repr__(self) -> str:
         score = "?" if self.score is None else f"{self.score:.6g}"
         return f"<Trained score={score} member={self.member} interval={self.interval} {self.hyperparameters}>"
+
+
+def write_state(tree: Tree, path: str | os.PathLike[str]) -> None:
+    """Write a state as a safetensors file, without what warren keeps beside it.
+
+    Args:
+        tree: By tracked names.
+        path: The file.
+    """
+    own = {name: part for name, part in tree.items() if name != "warren"} if isinstance(tree, dict) else tree
+    with open(path, "wb") as file:
+        for chunk in encode(own).chunks():
+            file.write(chunk)
 
 
 class Result:
@@ -178,7 +189,7 @@ class Result:
         """The last state of each member that has a score, best first."""
         last: dict[int, IntervalRow] = {}
         for row in self.intervals:
-            if row.status == "ok" and row.checkpoint is not None:
+            if row.status == "ok" and row.checkpoint is not None and row.lost is None:
                 last[row.member] = row
         rows = sorted(last.values(), key=lambda row: row.member)
         rows.sort(key=lambda row: row.score or 0.0, reverse=self.goal == "max")

@@ -23,6 +23,7 @@ from warren.runs.opening import (
     set_going,
     stop_of,
     stop_record,
+    verified,
 )
 from warren.runs.request import (
     checked,
@@ -66,6 +67,7 @@ def run(
     gpus_per_member: int = 1,
     engine: Engine | Literal["inline", "processes"] | None = None,
     lease: float = 60.0,
+    hang: float | None = None,
     watch: Watch | None = None,
 ) -> Result:
     """Train a population, and give back the best model with the schedule of hyperparameters that made it.
@@ -95,7 +97,10 @@ def run(
         gpus: Devices to use; default: all that this process may see.
         gpus_per_member: Devices for each worker. With more workers than shares, workers share devices.
         engine: Who runs the intervals: ``"inline"``, ``"processes"``, or an engine; default: as `workers` says.
-        lease: Seconds without a sign of life after which a worker's members are given to others.
+        lease: Seconds without a sign of life after which a worker's members are given to others; at least 1.
+        hang: Seconds without a report after which a worker that is alive is taken to hang: it is ended, and where it
+            hung is the error of its member. Default: twenty times the longest interval so far, at least half an hour;
+            six hours while no interval has ended. A worker in this process is not ended, but told of.
         watch: Called about four times a second with the result so far. Without it, one line on standard error says
             at the end what the run cost.
 
@@ -112,7 +117,7 @@ def run(
     refuse_in_worker()
     if not callable(train):
         raise InvalidType(f"train must be a function of a slot, or a warren.Task, but got {train!r}")
-    strategy, stop = checked(strategy, stop, lease, watch, store)
+    strategy, stop = checked(strategy, stop, lease, hang, watch, store)
     settings = Settings(
         space=space if isinstance(space, Space) else Space(space),
         strategy=strategy,
@@ -139,13 +144,15 @@ def run(
     warm = warm_state(warm_start)
     sees = shares(workers, devices, per_member)
     entry = entry_of(train)
-    opened = open_store(store, name, create=True)
+    opened = verified(open_store(store, name, create=True))
     threads = max(1, cores() // workers)
     config: dict[str, Json] = {
         **record_of(settings),
         "entry": dump(entry),
         "threads": threads,
         "intervals": intervals,
+        "lease": lease,
+        "hang": hang,
     }
     if not opened.store.exists():
         checkpoints = [opened.states.save(warm)] if warm is not None else []
@@ -176,6 +183,7 @@ def run(
             threads=threads,
             devices=sees if devices else (),
             lease=lease,
+            hang=hang,
         ),
         runs_on,
         watch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from warren.values import Json, dump
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A store with what belongs to it."""
+    """A store with what belongs to it; `verify` reads all of it before work goes on, and refuses what is damaged."""
 
     store: Store
     states: States
     location: Path | None
     name: str
+    verify: Callable[[], None]
 
     def result(self, *, goal: str, held_out: str | None) -> Result:
         title = self.name if self.name != "default" or self.location is None else self.location.stem
@@ -43,17 +45,37 @@ def open_store(store: str | os.PathLike[str] | None, name: str, *, create: bool)
     """
     made: Store
     checkpoints: CheckpointStore
+    verify: Callable[[], None]
     if store is None:
-        location, made, checkpoints = None, MemoryStore(), MemoryCheckpoints()
+        location, made, checkpoints, verify = None, MemoryStore(), MemoryCheckpoints(), _sound
     else:
         from warren.stores.sqlite import SQLiteStore
 
         location = Path(store).absolute()
-        made = SQLiteStore(location, name, create=create)
+        kept = SQLiteStore(location, name, create=create)
+        made, verify = kept, kept.verify
         checkpoints = LocalCheckpoints(folder_of(location) / "checkpoints")
     states = States(made, checkpoints)
     made.on_dropped(states.forget)
-    return Opened(store=made, states=states, location=location, name=name)
+    return Opened(store=made, states=states, location=location, name=name, verify=verify)
+
+
+def _sound() -> None:
+    """What is in memory is not read back."""
+
+
+def verified(opened: Opened) -> Opened:
+    """A store that is to be worked on, after all of it was read.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    try:
+        opened.verify()
+    except BaseException:
+        opened.store.close()
+        raise
+    return opened
 
 
 def config_of(opened: Opened) -> dict[str, Json]:
@@ -152,7 +174,7 @@ def recorded(store: str | os.PathLike[str], name: str) -> tuple[Opened, dict[str
         RunMismatch: The code was never in a file.
     """
     refuse_in_worker()
-    opened = open_store(store, name, create=False)
+    opened = verified(open_store(store, name, create=False))
     config = config_of(opened)
     entry = Entry.load(config["entry"])
     if entry.kind == "parcel":
@@ -170,6 +192,7 @@ def recorded_job(
 ) -> Job:
     """The work that a record describes."""
     threads = config["threads"]
+    lease, hang = config.get("lease"), config.get("hang")
     return Job(
         store=opened.store,
         states=opened.states,
@@ -181,4 +204,6 @@ def recorded_job(
         stop=stop,
         workers=workers,
         threads=threads if isinstance(threads, int) else 1,
+        lease=float(lease) if isinstance(lease, (int, float)) else Job.lease,
+        hang=float(hang) if isinstance(hang, (int, float)) else None,
     )

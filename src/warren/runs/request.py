@@ -41,6 +41,15 @@ def whole(field: str, value: Any, least: int) -> int:
     return value
 
 
+def seconds(field: str, value: Any, least: float) -> float:
+    """A length of time of at least `least` seconds, or an error that names the field."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidType(f"{field} must be a number of seconds, but got {value!r}")
+    if not least <= value < float("inf"):
+        raise InvalidValue(f"{field} must be at least {least:g} s and finite, but got {value!r}")
+    return float(value)
+
+
 def known_goal(goal: Any) -> Goal:
     """The goal, or an error."""
     if goal not in ("max", "min"):
@@ -93,7 +102,7 @@ def warmed(plan: Plan, row: CheckpointRow) -> Plan:
 
 
 def checked(
-    strategy: Strategy | None, stop: Stop | None, lease: float, watch: object, store: object
+    strategy: Strategy | None, stop: Stop | None, lease: float, hang: float | None, watch: object, store: object
 ) -> tuple[Strategy, Stop]:
     """The strategy and the stopping rule, or their defaults; refuses arguments of the wrong kind."""
     strategy = PBT() if strategy is None else strategy
@@ -104,10 +113,10 @@ def checked(
     given: object = Stop() if stop is None else stop
     if not isinstance(given, Stop):
         raise InvalidType(f"stop must be a warren.Stop(...), but got {given!r}")
-    if isinstance(lease, bool) or not isinstance(lease, (int, float)):
-        raise InvalidType(f"lease must be a number of seconds, but got {lease!r}")
-    if not lease > 0:
-        raise InvalidValue(f"lease must be positive, but got {lease!r}")
+    # Each beat is a transaction on the disk, six in a lease: in less than a second a slow disk would look like a death.
+    seconds("lease", lease, 1.0)
+    if hang is not None:
+        seconds("hang", hang, 1.0)
     if watch is not None and not callable(watch):
         raise InvalidType(f"watch must be a function of a result, but got {watch!r}")
     if store is not None and not isinstance(store, (str, os.PathLike)):

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from warren.engines import Engine, Job
 from warren.errors import RunFailed
-from warren.population import EventRow
-from warren.results import Result
+from warren.population import EventRow, most_checkpoints
+from warren.results import Result, damage
 from warren.runs.opening import Opened
 from warren.stores import Store
 from warren.training import Settings
@@ -39,6 +39,10 @@ def work_on(
 
     opened.states.sweep(time.time())
     if opened.store.run().status == "running":
+        if opened.location is not None:
+            # Said before the first is written; a warm start is pinned.
+            most = most_checkpoints(settings.population, job.workers, pins=1)
+            print(f"warren: keeps at most {most} checkpoints at a time, in {opened.location}.d", file=sys.stderr)
         engine.run(replace(job, observe=observe))
     observe()
     current = opened.store.run()
@@ -76,6 +80,8 @@ def _message(event: EventRow) -> str | None:
     body = event.body
     if event.kind == "warning":
         return str(body)
+    if event.kind == "damaged":
+        return damage(event)
     error = str(body.get("error", "")) if isinstance(body, dict) else ""
     last = error.strip().splitlines()[-1] if error.strip() else ""
     if event.kind == "failure":

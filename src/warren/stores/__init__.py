@@ -5,7 +5,8 @@ import.
 """
 
 from warren.stores.base import Store, Turn
-from warren.stores.ledger import Ledger, Rows
+from warren.stores.ledger import Ledger
 from warren.stores.memory import MemoryStore
+from warren.stores.rows import Rows
 
 __all__ = ["Ledger", "MemoryStore", "Rows", "Store", "Turn"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +28,7 @@ class Turn:
         ended: Why there is nothing more to do in this run, or None: then a member may be free later.
         run: The run as of this revision.
         news: Reports that are new or have changed since the revision that the worker knew.
+        quarantined: Numbers of the members that are quarantined.
     """
 
     row: MemberRow | None
@@ -110,8 +111,24 @@ class Store(Protocol):
         """Fill in the score of a pending interval, by the id of its row."""
         ...
 
-    def changes(self, since: int) -> tuple[int, Sequence[IntervalRow]]:
-        """The revision, and the reports that are new or have changed since one."""
+    def damaged(self, lost: Mapping[str, str], token: str | None = None) -> None:
+        """Give up checkpoints whose bytes are not what they were; whoever starts from one falls back.
+
+        A member falls back to its own newest checkpoint that is left, with the hyperparameters of that time; to a
+        state of its own making where none is. Where the best was lost, the best of what is left takes its place. The
+        lease of `token` ends. What other workers hold stays with them.
+
+        Args:
+            lost: Names of checkpoints, each with what is wrong with it.
+            token: The lease of the member that was to be loaded.
+
+        Raises:
+            StaleLease: The token holds no member; nothing was given up.
+        """
+        ...
+
+    def changes(self, since: int) -> Turn:
+        """The run, and the reports that are new or have changed since a revision; nobody is leased."""
         ...
 
     def members(self) -> list[MemberRow]:

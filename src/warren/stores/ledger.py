@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from warren.errors import CheckpointMissing, InvalidValue, StaleLease, StaleView, StoreError
 from warren.population import (
@@ -26,88 +26,15 @@ from warren.population import (
     better,
     boundary,
     changed,
+    record_of,
     retained,
     transition,
 )
 from warren.population.transition import Assigned, Claim, Extend, Failed, Held, Release, Reported, Retired
 from warren.stores.base import Turn
+from warren.stores.damage import best_left, fallen, given_up, mended, whole
+from warren.stores.rows import Rows
 from warren.values import Json, dump
-
-
-class Rows(Protocol):
-    """One open transaction of a run: rows in, rows out. What it wrote counts only when it ends without an error."""
-
-    def run(self) -> RunRow: ...
-
-    def put_run(self, row: RunRow) -> None: ...
-
-    def create(self, row: RunRow, config: Json) -> bool: ...
-
-    def config(self) -> Json: ...
-
-    def put_config(self, config: Json) -> None: ...
-
-    def exists(self) -> bool: ...
-
-    def members(self) -> list[MemberRow]: ...
-
-    def member(self, member: int) -> MemberRow | None: ...
-
-    def holder(self, token: str) -> MemberRow | None: ...
-
-    def held_by(self, worker: str) -> list[MemberRow]: ...
-
-    def put_member(self, row: MemberRow, token: str | None) -> None:
-        """Write a member back; raises `StaleLease` where its lease is not `token`."""
-
-    def add_member(self, row: MemberRow) -> None: ...
-
-    def least_trained(self, synchronous: bool) -> MemberRow | None:
-        """The waiting member with the smallest budget, then number, that may be claimed now."""
-
-    def quarantined(self) -> frozenset[int]:
-        """Numbers of the quarantined members."""
-
-    def active(self) -> bool:
-        """Whether any member is waiting or leased."""
-
-    def add_interval(self, row: IntervalRow) -> IntervalRow:
-        """Store a report; returns it with its id."""
-
-    def put_interval(self, row: IntervalRow) -> None: ...
-
-    def interval(self, id: int) -> IntervalRow | None: ...
-
-    def own_intervals(self, member: int, after: int) -> list[IntervalRow]:
-        """A member's reports with a greater interval, oldest first, without those taken back."""
-
-    def intervals(self, since: int) -> list[IntervalRow]:
-        """Reports that were stored, scored or voided after a revision, in the order of their ids."""
-
-    def add_checkpoint(self, row: CheckpointRow) -> None: ...
-
-    def put_checkpoint(self, row: CheckpointRow) -> None: ...
-
-    def checkpoint(self, name: str) -> CheckpointRow | None: ...
-
-    def kept(self, member: int | None) -> list[CheckpointRow]:
-        """Checkpoints that are not dropped, of one member or (None) of all, without their bytes."""
-
-    def named(self) -> set[str]:
-        """Names of the checkpoints that are not dropped, of all runs."""
-
-    def referenced(self, name: str) -> bool:
-        """Whether a member starts from this checkpoint or keeps it."""
-
-    def add_event(self, row: EventRow) -> None: ...
-
-    def warned(self, body: Json) -> bool: ...
-
-    def events(self, since: int) -> list[EventRow]: ...
-
-    def put_worker(self, row: WorkerRow) -> None: ...
-
-    def workers(self) -> list[WorkerRow]: ...
 
 
 class Ledger(ABC):
@@ -139,6 +66,8 @@ class Ledger(ABC):
                 rows.add_checkpoint(changed(checkpoint, pinned=True, revision=1))
             for action in plan.actions:
                 self._act(rows, action, None, 1)
+            if plan.memory is not None:
+                rows.add_event(EventRow(kind="memory", body=plan.memory, revision=1))
             rows.put_run(changed(run, memory=plan.memory, memory_version=0 if plan.memory is None else 1))
         return True
 
@@ -171,14 +100,20 @@ class Ledger(ABC):
         with self._write() as rows:
             run = rows.run()
             revision = run.revision + 1
-            for row in rows.members():
+            members = rows.members()
+            revived: list[Json] = []
+            for row in members:
                 again = row.state == "done" and row.role != "retired" and row.budget < limit
                 if again or (revive and row.state == "quarantined" and row.budget < limit):
                     rows.put_member(changed(transition(row, Extend()), revision=revision), None)
+                    revived += [row.member] if row.state == "quarantined" else []
             for action in plan.actions:
                 self._act(rows, action, None, revision)
             rows.put_run(changed(run, limit=limit, status="running", reason=None, revision=revision))
-            rows.add_event(EventRow(kind="extend", body={"intervals": limit}, revision=revision))
+            body: Json = {
+                "intervals": limit, "intervals_before": run.limit, "members_before": len(members), "revived": revived,
+            }  # fmt: skip
+            rows.add_event(EventRow(kind="extend", body=body, revision=revision))
 
     # -- work ---------------------------------------------------------------------------------------------------
 
@@ -203,7 +138,7 @@ class Ledger(ABC):
                 rows.add_event(EventRow(kind="quarantine", member=row.member, body=body, revision=run.revision))
             if row.next is not None and row.state == "waiting":
                 row = self._land(rows, row, run.revision)
-            row = changed(row, revision=run.revision)
+            row = changed(whole(rows, row) if report.status == "diverged" else row, revision=run.revision)
             rows.put_member(row, token)
             given_up = self._collect(rows, run, held, row, old_best)
             rows.put_run(run)
@@ -230,7 +165,10 @@ class Ledger(ABC):
             if row.token == token and row.due <= row.budget:
                 row = changed(row, due=row.budget + max(1, plan.intervals), revision=revision)
                 rows.put_member(row, token)
-            body: Json = {"interval": row.budget, "seen": seen, "actions": taken}
+            body: Json = {
+                "interval": row.budget, "seen": seen, "actions": taken, "intervals": plan.intervals,
+                "memory": plan.memory, "due": record_of(held),
+            }  # fmt: skip
             rows.add_event(EventRow(kind="decision", member=row.member, body=body, revision=revision))
             run = changed(run, revision=revision)
             if plan.memory is not None:
@@ -247,7 +185,7 @@ class Ledger(ABC):
             held = self._held(rows, token)
             revision = rows.run().revision + 1
             self._void(rows, held, revision)
-            rows.put_member(changed(transition(held, Release()), revision=revision), token)
+            rows.put_member(changed(whole(rows, transition(held, Release())), revision=revision), token)
             rows.put_run(changed(rows.run(), revision=revision))
 
     def expire(self, workers: Iterable[str], reason: str, *, counts: bool) -> int:
@@ -277,11 +215,39 @@ class Ledger(ABC):
                 row = changed(row, checkpoint=None)  # its state is gone: it cannot be the best one
             rows.put_run(self._judged(changed(run, revision=revision, total=run.total - 1), row))
 
+    def damaged(self, lost: Mapping[str, str], token: str | None = None) -> None:
+        with self._write() as rows:
+            held = None if token is None else self._held(rows, token)
+            run = rows.run()
+            revision = run.revision + 1
+            whose = {name: given_up(rows, name, revision) for name in lost}
+            if run.best_checkpoint in lost:
+                run = best_left(rows, run)
+            fell: dict[str, list[Json]] = {name: [] for name in lost}
+            for row in rows.members():
+                mine = held is not None and row.member == held.member
+                if row.state == "leased" and not mine:
+                    continue  # its worker has loaded it, or will find out itself
+                after, name = mended(rows, row, lost)
+                if mine or name is not None:
+                    self._void(rows, row, revision)
+                if name is not None:
+                    fell[name].append(fallen(rows, after))
+                if mine and after.token is not None:
+                    after = transition(after, Release())
+                if after is not row:
+                    rows.put_member(changed(after, revision=revision), token if mine else None)
+            for name, error in lost.items():
+                member, interval = whose[name]
+                body: Json = {"checkpoint": name, "interval": interval, "error": error, "fell_back": fell[name]}
+                rows.add_event(EventRow(kind="damaged", member=member, body=body, revision=revision))
+            rows.put_run(changed(run, revision=revision, total=rows.run().total))
+
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def changes(self, since: int) -> tuple[int, Sequence[IntervalRow]]:
+    def changes(self, since: int) -> Turn:
         with self._read() as rows:
-            return rows.run().revision, rows.intervals(since)
+            return self._turn(rows, rows.run(), None, None, since)
 
     def members(self) -> list[MemberRow]:
         with self._read() as rows:
@@ -373,7 +339,7 @@ class Ledger(ABC):
             if row is not None:
                 if row.last is not None:  # it was let go with work that was never saved, when the run stopped
                     self._void(rows, row, run.revision + 1)
-                    run = rows.run()
+                    row, run = whole(rows, row), rows.run()
                 token = f"{worker}-{run.revision + 1}"
                 run = changed(run, revision=run.revision + 1)
                 row = changed(transition(row, Claim(token=token, worker=worker)), revision=run.revision)
@@ -408,6 +374,7 @@ class Ledger(ABC):
             overhead=report.overhead,
             worker=str(held.worker),
             seen=report.seen,
+            failures=held.failures,
             group=held.group,
             role=held.role,
             tag=held.tag,
@@ -432,7 +399,7 @@ class Ledger(ABC):
     def _judged(self, run: RunRow, interval: IntervalRow) -> RunRow:
         """The run after a score: its count, its best, and whether it stops."""
         stop = Stop(**run.stop) if isinstance(run.stop, dict) else Stop()  # type: ignore[arg-type]
-        changes: dict[str, Any] = {"total": run.total + 1}
+        changes: dict[str, Any] = {"total": run.total + 1, "longest": max(run.longest, interval.seconds)}
         score = interval.score
         if score is not None and interval.status == "ok":
             margin = stop.min_delta if run.goal == "max" else -stop.min_delta
@@ -488,7 +455,7 @@ class Ledger(ABC):
         revision = run.revision + 1
         self._void(rows, held, revision)
         row = transition(held, Failed(error=error, tries=run.tries, counts=counts))
-        row = changed(row, revision=revision)
+        row = changed(whole(rows, row), revision=revision)
         rows.put_member(row, held.token)
         body: Json = {"error": error, "interval": held.budget + 1, "worker": held.worker}
         rows.add_event(EventRow(kind=kind, member=row.member, body=body, revision=revision))
@@ -559,6 +526,8 @@ class Ledger(ABC):
                 row = transition(row, Retired())
             else:
                 row = transition(row, Assigned(assign=action, source=source))
+            if token is not None and row.token is None:
+                row = whole(rows, row)
             rows.put_member(changed(row, revision=revision), token)
             return record
         found = rows.checkpoint(action.checkpoint)

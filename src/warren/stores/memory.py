@@ -10,7 +10,8 @@ from typing import Any
 
 from warren.errors import StaleLease, StoreError
 from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow, changed
-from warren.stores.ledger import Ledger, Rows
+from warren.stores.ledger import Ledger
+from warren.stores.rows import Rows
 from warren.values import Json, canonical
 
 
@@ -193,7 +194,7 @@ class _MemoryRows:
     def put_interval(self, row: IntervalRow) -> None:
         old = self._intervals[row.id - 1]
         self._intervals[row.id - 1] = row
-        self._touched.append((max(row.revision, row.scored or 0, row.voided or 0), row.id))
+        self._touched.append((max(row.revision, row.scored or 0, row.voided or 0, row.lost or 0), row.id))
 
         def undo() -> None:
             self._intervals[row.id - 1] = old

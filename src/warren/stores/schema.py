@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -52,6 +52,7 @@ runs = Table(
     Column("improved", Integer, nullable=False),
     Column("improved_score", Float),
     Column("elapsed", Float, nullable=False),
+    Column("longest", Float, nullable=False, server_default="0"),
     Column("memory", Text),
     Column("memory_version", Integer, nullable=False),
 )
@@ -141,13 +142,15 @@ intervals = Table(
     Column("overhead", Float, nullable=False),
     Column("worker", Text, nullable=False),
     Column("seen", Integer),
+    Column("failures", Integer, nullable=False, server_default="0"),
     Column("group", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("tag", Text),
     Column("revision", Integer, nullable=False),
     Column("scored", Integer),
     Column("voided", Integer),
-    # The newest of revision, scored and voided: what a worker that knows a revision asks by.
+    Column("lost", Integer),
+    # The newest of revision, scored, voided and lost: what a worker that knows a revision asks by.
     Column("touched", Integer, nullable=False),
     CheckConstraint("(status = 'ok') = (score IS NOT NULL)", name="ok_has_score"),
     Index("intervals_touched", "run", "touched"),

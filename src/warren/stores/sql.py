@@ -304,7 +304,7 @@ class SqlRows:
     def _interval_values(self, row: IntervalRow) -> dict[str, Any]:
         values = _INTERVAL.dump(row)
         del values["v_id"]
-        values["v_touched"] = max(row.revision, row.scored or 0, row.voided or 0)
+        values["v_touched"] = max(row.revision, row.scored or 0, row.voided or 0, row.lost or 0)
         return values
 
     def add_interval(self, row: IntervalRow) -> IntervalRow:

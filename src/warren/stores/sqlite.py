@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import create_engine, insert, select
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.dialects.sqlite import dialect
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from warren.errors import StoreError
+from warren.stores.contention import Contention, Patience
+from warren.stores.filesystem import mounts, refuse_network
 from warren.stores.folder import folder_of
-from warren.stores.ledger import Ledger, Rows
-from warren.stores.schema import SCHEMA_VERSION, metadata, schema
+from warren.stores.ledger import Ledger
+from warren.stores.migrations import known, steps
+from warren.stores.rows import Rows
+from warren.stores.schema import SCHEMA_VERSION, checkpoints, metadata, schema
 from warren.stores.sql import SqlRows
 
 WAL_RESET_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+
+_BOUNDS = ("PRAGMA wal_autocheckpoint=1000", "PRAGMA journal_size_limit=4194304")
+"""A log is emptied after so many pages, and it or a journal cut back to so many bytes: those pages, and no fewer."""
+
+_TRY = 0.25
+"""Seconds that SQLite itself waits for another connection before the wait is ours, where Ctrl-C is heard."""
+
+_FILES = select(checkpoints.c.name, checkpoints.c.digest).where(
+    checkpoints.c.dropped.is_(None), checkpoints.c.inline.is_(None)
+)
+_SNAPSHOT = "SELECT 1 FROM sqlite_master LIMIT 1"
 
 
 def wal_is_safe(version: tuple[int, int, int]) -> bool:
@@ -36,16 +52,20 @@ def wal_is_safe(version: tuple[int, int, int]) -> bool:
 class SQLiteStore(Ledger):
     """One run of a SQLite file.
 
-    A rollback journal (PERSIST) with ``synchronous=FULL``: a transaction that has returned is on the disk. Writers
-    wait for each other in a fair queue beside SQLite's own lock, whose busy handler lets a writer starve.
+    A transaction that has returned is on the disk: ``synchronous=FULL``, in a new file with a write-ahead log where
+    the SQLite that is linked has a safe one, else with a rollback journal (PERSIST). Writers wait for each other in a
+    fair queue beside SQLite's own lock, whose busy handler lets a writer starve. Whoever else holds the file is waited
+    for without limit.
 
     Args:
         path: The file; made with its folder where it is not there and `create` is true.
         run: Name of the run in it.
         create: Make the file where there is none.
+        patience: How others are waited for.
 
     Raises:
-        StoreError: There is no such file, it cannot be written, is damaged, or of another schema version.
+        StoreError: There is no such file, it cannot be written, is damaged, lost, on a network file system, or of a
+            later schema version.
     """
 
     def __init__(
@@ -54,59 +74,94 @@ class SQLiteStore(Ledger):
         run: str = "default",
         *,
         create: bool = True,
+        patience: Patience | None = None,
     ) -> None:
         super().__init__()
         self.path = Path(path)
+        folder = folder_of(self.path)
+        self._contention = Contention(self.path, folder / "lock", Patience() if patience is None else patience)
+        self._dialect = dialect(paramstyle="qmark")
         self._mutex = threading.RLock()
         # Closed with the object at the latest: users hold results, and need not know that these hold files.
         self._files = contextlib.ExitStack()
         weakref.finalize(self, self._files.close)
-        if not self.path.exists():
-            if not create:
-                raise StoreError(f"there is no store at {self.path}")
+        if not create and not self.path.exists():
+            raise StoreError(f"there is no store at {self.path}")
+        refuse_network(self.path, mounts())
+        # Looked at before the file is: whoever makes both makes the tables first.
+        remains = _remains(self.path)
+        if not _holds(self.path):
+            self._refuse_loss(remains)
             self._make_file()
         try:
-            self._open(create)
+            self._open(create, remains)
         except BaseException:
             self._files.close()  # also where the error is kept, and with it this object
             raise
-        self._cursor = self._connection.cursor()
-        self._rows = SqlRows(self._cursor, dialect(paramstyle="qmark"), run)
+        self._rows = SqlRows(self._cursor, self._dialect, run)
 
-    def _open(self, create: bool) -> None:
+    # -- opening ------------------------------------------------------------------------------------------------
+
+    def _open(self, create: bool, remains: Path | None) -> None:
         with self._refused():
             self._connection = self._connect()
-            version = self._version(create)
-        if version not in (None, SCHEMA_VERSION):
+            self._cursor = self._connection.cursor()
+            version = self._version()
+        if version is None:
+            self._refuse_loss(remains)
+            if not create:
+                raise StoreError(f"{self.path} is no store of warren; it is left as it is")
+        elif not known(version, SCHEMA_VERSION):
             raise StoreError(
                 f"the store {self.path} has schema version {version}, and this warren reads {SCHEMA_VERSION}; "
-                "use the warren that made it"
+                "use the warren that made it, or a later one"
             )
         self._lock = self._open_lock()
         with self._refused():
+            if version is None:
+                self._choose_log()
             self._durable()
             if version is None:
                 self._make_tables()
+            elif version < SCHEMA_VERSION:
+                self._migrate()
+
+    def _refuse_loss(self, remains: Path | None) -> None:
+        """Refuse to begin anew where a record was lost: what is beside it would be swept away."""
+        if remains is not None:
+            raise StoreError(
+                f"the store {self.path} is gone or empty, and {remains} is still there; put the file back or restore "
+                "a backup to go on with it, or delete what is left to begin anew"
+            )
 
     def _make_file(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            # Not opened where it is there: closing it would take the locks of this process away.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except OSError as error:
             raise StoreError(f"the store {self.path} cannot be made: {error.strerror}") from None
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self.path, timeout=_TRY, isolation_level=None, check_same_thread=False)
         self._files.callback(connection.close)
         return connection
 
-    def _version(self, create: bool) -> int | None:
+    def _query(self, statement: Any) -> list[Any]:
+        """Carry out a statement that is not worth keeping compiled."""
+        compiled: Any = statement.compile(dialect=self._dialect)
+        values = [compiled.params[name] for name in compiled.positiontup]
+        return self._cursor.execute(str(compiled), values).fetchall()
+
+    def _version(self) -> int | None:
         """The schema version of the file, or None where it is still empty. Writes nothing."""
-        tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if schema.name in tables:
-            found = self._connection.execute(f"SELECT version FROM {schema.name}").fetchone()
-            return int(found[0]) if found is not None else None
-        if tables or not create:
+        with self._snapshot():
+            tables = {name for (name,) in self._query(_TABLES)}
+            if schema.name in tables:
+                found = self._query(select(schema.c.version))
+                return int(found[0][0]) if found else None
+        if tables:
             raise StoreError(f"{self.path} is no store of warren; it is left as it is")
         return None
 
@@ -120,86 +175,180 @@ class SQLiteStore(Ledger):
         self._files.callback(os.close, lock)
         return lock
 
+    def _choose_log(self) -> None:
+        """Let a new file have a write-ahead log, where that is safe."""
+        if not wal_is_safe(sqlite3.sqlite_version_info[:3]):
+            return
+        with self._exclusive():
+            if self._version() is None:  # else another process was faster, and it has chosen
+                self._ask("PRAGMA journal_mode=WAL")
+
     def _durable(self) -> None:
-        """Choose the journal, and have every commit on the disk before it returns."""
-        mode = self._connection.execute("PRAGMA journal_mode").fetchone()[0]
+        """Keep the file's journal or log, bound its size, and have every commit on the disk before it returns."""
+        mode = self._ask("PRAGMA journal_mode")
         if mode == "wal" and not wal_is_safe(sqlite3.sqlite_version_info[:3]):
             raise StoreError(
                 f"the store {self.path} is in WAL mode, and SQLite {sqlite3.sqlite_version} can lose data in it; "
                 "open it where SQLite is 3.51.3 or later"
             )
         if mode != "wal":
-            self._connection.execute("PRAGMA journal_mode=PERSIST")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute("PRAGMA foreign_keys=ON")
+            self._ask("PRAGMA journal_mode=PERSIST")
+        for pragma in (*_BOUNDS, "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON"):
+            self._ask(pragma)
+
+    def _ask(self, pragma: str) -> Any:
+        found = self._contention.execute(self._cursor, pragma).fetchone()
+        return None if found is None else found[0]
 
     def _make_tables(self) -> None:
-        engine = create_engine("sqlite://", creator=lambda: self._connection, poolclass=StaticPool)
-        with self._exclusive(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                metadata.create_all(connection)  # another process may have been here first: only what is missing
-                if connection.execute(select(schema.c.version)).scalar() is None:
-                    connection.execute(insert(schema).values(version=SCHEMA_VERSION))
-                connection.exec_driver_sql("COMMIT")
-            except BaseException:
-                with contextlib.suppress(DBAPIError):
-                    connection.exec_driver_sql("ROLLBACK")
-                raise
+        with self._exclusive(), self._transaction():
+            if self._query(_TABLES):
+                return  # another process was here first
+            for table in metadata.sorted_tables:
+                self._cursor.execute(str(CreateTable(table).compile(dialect=self._dialect)))
+                for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                    self._cursor.execute(str(CreateIndex(index).compile(dialect=self._dialect)))
+            self._query(insert(schema).values(version=SCHEMA_VERSION))
+
+    def _migrate(self) -> None:
+        """Bring an older file to this version, whole or not at all."""
+        with self._exclusive(), self._transaction():
+            found = int(self._query(select(schema.c.version))[0][0])  # another process may have been here first
+            for statement in steps(found, SCHEMA_VERSION):
+                self._cursor.execute(statement)
+            self._query(update(schema).values(version=SCHEMA_VERSION))
+
+    # -- transactions -------------------------------------------------------------------------------------------
 
     @contextmanager
     def _refused(self) -> Iterator[None]:
-        """SQLite's errors in one line that names the file."""
+        """SQLite's errors, and texts that no warren wrote, in one line that names the file."""
         try:
             yield
-        except (DBAPIError, sqlite3.Error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            if isinstance(cause, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
+        except (sqlite3.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
+            if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
                 raise  # ours to mend, not the file's
-            raise StoreError(f"the store {self.path} cannot be used: {cause}; the file is left as it is") from error
+            raise StoreError(
+                f"the store {self.path} cannot be used: {error}; the file is left as it is: see to its disk, or "
+                "restore a backup"
+            ) from error
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         with self._mutex:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._contention.take(self._lock)
             try:
                 yield
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     @contextmanager
-    def _write(self) -> Iterator[Rows]:
-        with self._exclusive(), self._refused():
-            self._cursor.execute("BEGIN IMMEDIATE")
-            try:
-                self._rows.begin()
-                yield self._rows
-                self._rows.flush()
+    def _transaction(self) -> Iterator[None]:
+        self._contention.execute(self._cursor, "BEGIN IMMEDIATE")
+        try:
+            yield
+            # Where a reader is in the way, the transaction stays as it is, and is committed later.
+            self._contention.execute(self._cursor, "COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._cursor.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        self._cursor.execute("BEGIN")
+        try:
+            # Taken at once, so that no later statement can meet a writer's lock.
+            self._contention.execute(self._cursor, _SNAPSHOT)
+            yield
+        finally:
+            with contextlib.suppress(sqlite3.Error):  # nothing was written; the cause is what has to be told
                 self._cursor.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._cursor.execute("ROLLBACK")
-                raise
+
+    @contextmanager
+    def _write(self) -> Iterator[Rows]:
+        with self._exclusive(), self._refused(), self._transaction():
+            self._rows.begin()
+            yield self._rows
+            self._rows.flush()
 
     @contextmanager
     def _read(self) -> Iterator[Rows]:
-        with self._mutex, self._refused():
-            self._cursor.execute("BEGIN")
-            try:
-                self._rows.begin()
-                yield self._rows
-            finally:
-                self._cursor.execute("COMMIT")
+        with self._mutex, self._refused(), self._snapshot():
+            self._rows.begin()
+            yield self._rows
+
+    # -- the file as a whole ------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
         """Names of all runs in the file, the oldest first."""
         with self._read():
             return self._rows.names()
 
+    def verify(self) -> None:
+        """Read the whole file and see that it is sound.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        with self._mutex, self._refused(), self._snapshot():
+            found = self._ask("PRAGMA quick_check(1)")
+            whole = self._ask("PRAGMA page_count") * self._ask("PRAGMA page_size")
+            size = self.path.stat().st_size
+            # What is missing from the last page would be read as zeros. With a log, pages may be there only.
+            if found == "ok" and size < whole and not _holds(_log_of(self.path)):
+                found = f"it has {size} bytes of {whole}"
+        if found != "ok":
+            raise StoreError(
+                f"the store {self.path} is damaged: {' '.join(str(found).split())}; the file is left as it is: "
+                "restore a backup"
+            )
+
+    def copy(self, target: Path, before: Callable[[Sequence[tuple[str, str]]], None]) -> None:
+        """Copy all runs as they are at one moment, while others wait to write.
+
+        Args:
+            target: An empty file on a disk of this machine.
+            before: Is given name and digest of each checkpoint that the copy will name and that is a file. None of
+                them is deleted before it returns.
+
+        Raises:
+            StoreError: It cannot be copied.
+        """
+        with self._exclusive(), self._read():
+            before([(str(name), str(digest)) for name, digest in self._query(_FILES)])
+            with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as other:
+                try:
+                    other.execute("PRAGMA synchronous=OFF")  # a copy that was interrupted is of no use anyway
+                    self._connection.backup(other)
+                except sqlite3.Error as error:
+                    raise StoreError(f"the store {self.path} cannot be copied to {target}: {error}") from error
+
     def close(self) -> None:
         """Close the connection and the lock's file."""
         with self._mutex:
             self._files.close()
+
+
+_TABLES = select(text("name")).select_from(text("sqlite_master")).where(text("type = 'table'"))
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _holds(path: Path) -> bool:
+    """Whether there is a file with anything in it."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def _remains(path: Path) -> Path | None:
+    """What a lost record leaves behind and a new one would destroy: checkpoints, or commits in a log."""
+    log = _log_of(path)
+    if _holds(log) and not _holds(path):
+        return log
+    folder = folder_of(path) / "checkpoints"
+    return folder if next(folder.glob("*.safetensors"), None) is not None else None
 
 
 def runs_in(path: str | os.PathLike[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Strategies as frozen values: ``decide(view, keys) -> plan``. Pure; they know no store and no framework."""
 
-from warren.strategies.base import Strategy
+from warren.strategies.base import Strategy, decide
 from warren.strategies.compose import PBT, Composed, RandomSearch, compose
 from warren.strategies.exploit import Exploit, Nobody, Tournament, Truncation, TTest
 from warren.strategies.explore import Explore, Noise, Perturb, Resample, Unchanged
@@ -28,4 +28,5 @@ __all__ = [
     "Truncation",
     "Unchanged",
     "compose",
+    "decide",
 ]

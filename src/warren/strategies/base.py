@@ -34,3 +34,16 @@ class Strategy(Protocol):
             keys: The key of the member that is due, at its last interval.
         """
         ...
+
+
+def decide(strategy: Strategy, view: View, seed: int) -> Plan:
+    """Let a strategy decide for the member that is due, on the key that belongs to that decision.
+
+    Args:
+        strategy: Who decides.
+        view: What is known.
+        seed: Of the run.
+    """
+    # An interval that is only tried again after a crash must be decided for as it was.
+    attempt = view.due.failures if view.failing else 0
+    return strategy.decide(view, Keys(seed=seed, member=view.due.member, interval=view.at, attempt=attempt))

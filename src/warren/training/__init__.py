@@ -2,11 +2,29 @@
 
 from warren.training.member import PENDING, Member
 from warren.training.rng import Rng
+from warren.training.script import Play, Scratch, Script, perform
 from warren.training.settings import Settings
 from warren.training.slot import Slot
+from warren.training.source import Saver, Source
 from warren.training.states import States
 from warren.training.task import Task
 from warren.training.turns import Turns
 from warren.training.watch import Watch
 
-__all__ = ["PENDING", "Member", "Rng", "Settings", "Slot", "States", "Task", "Turns", "Watch"]
+__all__ = [
+    "PENDING",
+    "Member",
+    "Play",
+    "Rng",
+    "Saver",
+    "Scratch",
+    "Script",
+    "Settings",
+    "Slot",
+    "Source",
+    "States",
+    "Task",
+    "Turns",
+    "Watch",
+    "perform",
+]

@@ -200,6 +200,16 @@ class Member:
         raise InvalidType(f"member {self.id}: {field} must be a number, but got {value!r}")
 
 
+def interval_keys(settings: Settings, row: MemberRow) -> Keys:
+    """The key of the interval that a member is about to train.
+
+    An interval that is tried again once draws the same, so that a crash of the machine leaves no trace; one that keeps
+    failing draws anew, since its draws may be the cause.
+    """
+    attempt = row.failures if row.failures > 1 else 0
+    return Keys(seed=settings.seed, member=row.member, interval=row.budget + 1, attempt=attempt)
+
+
 def birth_rng(settings: Settings, row: MemberRow) -> Rng:
     """The key of a member's fresh state."""
     return Rng(Keys(seed=settings.seed, member=row.member, interval=0, attempt=row.birth), "birth")

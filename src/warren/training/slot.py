@@ -11,8 +11,8 @@ from warren.population import MemberRow, changed
 from warren.training.binding import Binding
 from warren.training.member import Arrival, Member, birth_rng
 from warren.training.rng import FRAMEWORKS, Rng, seed_everything
+from warren.training.source import Source
 from warren.training.tracked import OnExploit, Tracked
-from warren.training.turns import Turns
 from warren.training.watch import Watch
 
 
@@ -24,9 +24,9 @@ class Slot:
     again for it.
     """
 
-    def __init__(self, turns: Turns, row: MemberRow, watch: Watch) -> None:
-        self._turns = turns
-        self._settings = turns.settings
+    def __init__(self, source: Source, row: MemberRow, watch: Watch) -> None:
+        self._source = source
+        self._settings = source.settings
         self._row: MemberRow | None = row
         self._born = row
         self._watch = watch
@@ -137,7 +137,7 @@ class Slot:
         if self._member is not None:
             self._end()
         if self._arrived is None:
-            self._arrived = self._turns.clock()  # building the objects, before, is the user's time
+            self._arrived = self._source.clock()  # building the objects, before, is the user's time
         unseeded = not self._used and any(name in sys.modules for name in FRAMEWORKS - self._seeded)
         self._used = True
         row, self._row = self._row, None
@@ -195,31 +195,30 @@ class Slot:
         """End this call of the training function; what was spent so far goes to the next one's account."""
         self._following = following
         if self._arrived is not None:
-            self._turns.carried += self._turns.clock() - self._arrived - self._turns.waited
-            self._turns.waited = 0.0
+            self._source.carried += self._source.clock() - self._arrived - self._source.waited
+            self._source.waited = 0.0
 
     def _arrive(self, row: MemberRow) -> Member:
         state = None
         arrival: Arrival = "fresh"
-        last = self._turns.log.newest(row.member, row.budget)
         if row.start is not None or row.last is not None:
             if row.last is None and row.origin in ("exploit", "rescue"):
                 arrival = "exploited"
             elif self._holds(row, row.start):
                 arrival = "same"
             else:
-                arrival = "resumed" if last is not None and last.worker != self._turns.worker else "switched"
+                arrival = "resumed" if self._source.elsewhere(row) else "switched"
             state = self._state if arrival == "same" else self._load(row, exploited=arrival == "exploited")
         for binding in self._bindings:
             binding.apply(row.hyperparameters)
-        keys = self._turns.keys(row)
+        keys = self._source.keys(row)
         member = Member(row, self._settings, keys, arrival, state, self._watch.read)
         seed_everything(Rng(keys, "interval").seed)
         self._live, self._passed = None, True
-        now = self._turns.clock()
+        now = self._source.clock()
         arrived = now if self._arrived is None else self._arrived
-        self._overhead, self._handed = self._turns.carried + now - arrived - self._turns.waited, now
-        self._turns.carried = self._turns.waited = 0.0
+        self._overhead, self._handed = self._source.carried + now - arrived - self._source.waited, now
+        self._source.carried = self._source.waited = 0.0
         return member
 
     def _holds(self, row: MemberRow, name: str | None) -> bool:
@@ -229,16 +228,16 @@ class Slot:
         return row.last is not None or (name is not None and self._live[2] == name)
 
     def _load(self, row: MemberRow, *, exploited: bool) -> Any:
-        tree = self._turns.states.load(str(row.start))
+        tree = self._source.states.load(str(row.start))
         own: dict[str, Any] | None = None
         if exploited and self._tracked.own() and row.kept is not None and not self._holds(row, row.kept):
-            own = self._turns.states.load(row.kept)
+            own = self._source.states.load(row.kept)
         self._tracked.restore(tree, own=own, exploited=exploited)
         return tree.get("state")
 
     def _end(self) -> None:
         """Save the present member's state where it is due, report, and let the next one come."""
-        member, turns = self._member, self._turns
+        member, source = self._member, self._source
         if member is None:
             return
         report = member.reported
@@ -247,11 +246,11 @@ class Slot:
                 f"member {member.id} did not report in interval {member.budget + 1}; call member.report(score) once "
                 "at the end of each pass"
             )
-        self._arrived = arrived = turns.clock()
+        self._arrived = arrived = source.clock()
         row = member._row
         self._watch.end(row.hyperparameters)
         self._state = member.state
-        if turns.checkpoint_due(report.status):
+        if source.checkpoint_due(report.status):
             tree = self._tracked.capture()
             if member.state is not None:
                 tree["state"] = member.state
@@ -261,9 +260,9 @@ class Slot:
                     "set member.state"
                 )
             tree["warren"] = {"hyperparameters": dict(sorted(row.hyperparameters.items())), "age": row.age + 1}
-            report = changed(report, checkpoint=turns.states.save(tree))
+            report = changed(report, checkpoint=source.states.save(tree))
         report = changed(report, seconds=arrived - self._handed, overhead=self._overhead)
         saved = None if report.checkpoint is None else report.checkpoint.name
         self._live = None if report.status == "diverged" else (row.member, row.budget + 1, saved)
         self._member = None
-        self._row = turns.next(report)
+        self._row = source.next(report)

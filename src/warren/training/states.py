@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from warren.checkpoints import CheckpointStore
-from warren.errors import CheckpointError
+from warren.errors import CheckpointDamaged, CheckpointError
 from warren.population import CheckpointRow
 from warren.state import Tree, decode, digest, encode
 from warren.stores import Store
@@ -63,7 +63,7 @@ class States:
         if row.inline is None:
             return decode(self._checkpoints.load(row.name, row.digest))
         if digest([row.inline]) != row.digest:
-            raise CheckpointError(f"checkpoint {name} is damaged in the store: its bytes do not match its digest")
+            raise CheckpointDamaged(f"checkpoint {name} is damaged in the store: its bytes do not match its digest")
         return decode(bytearray(row.inline))
 
     def sweep(self, now: float) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from warren.errors import RunFailed, StaleLease, StaleView
+from warren.errors import CheckpointDamaged, CheckpointMissing, InvalidValue, RunFailed, StaleLease, StaleView
 from warren.population import EventRow, Keys, Log, MemberRow, Report, RunRow, View, boundary, changed
 from warren.stores import Store, Turn
+from warren.strategies import decide
+from warren.training.member import interval_keys
 from warren.training.settings import Settings
 from warren.training.states import States
 
@@ -59,13 +61,13 @@ class Turns:
         self._first = store.run().revision
 
     def keys(self, row: MemberRow) -> Keys:
-        """The key of the interval that a member is about to train.
+        """The key of the interval that a member is about to train; see `interval_keys`."""
+        return interval_keys(self.settings, row)
 
-        An interval that is tried again once draws the same, so that a crash of the machine leaves no trace; one that
-        keeps failing draws anew, since its draws may be the cause.
-        """
-        attempt = row.failures if row.failures > 1 else 0
-        return Keys(seed=self.settings.seed, member=row.member, interval=row.budget + 1, attempt=attempt)
+    def elsewhere(self, row: MemberRow) -> bool:
+        """Whether another worker trained the member last."""
+        last = self.log.newest(row.member, row.budget)
+        return last is not None and last.worker != self.worker
 
     def checkpoint_due(self, status: str) -> bool:
         """Whether the interval that is about to be reported ends with a checkpoint."""
@@ -96,13 +98,13 @@ class Turns:
         self.waited = 0.0
         turn = self._ask(report)
         while turn is not None:
-            self.log.update(turn.news, turn.run.revision)
-            self._run, self._quarantined = turn.run, turn.quarantined
+            self._take_in(turn)
             if turn.ended is not None:
                 self.ended = turn.ended
                 break
             if turn.row is not None:
                 self._row = turn.row  # held from now on: whoever handles an error of the strategy gives it back
+                self._due = self._seen = None  # a decision whose interval failed is not this one's
                 row = self._decided(turn.row)
                 if row is not None:
                     self._row = row
@@ -138,6 +140,29 @@ class Turns:
                 self.store.update(status="failed", reason=f"no interval has succeeded: {last}")
                 raise RunFailed(f"no interval has succeeded and {len(failures)} have failed, the last with:\n{error}")
 
+    def damaged(self, error: str) -> None:
+        """Give the present member back after its state could not be loaded: it falls back to an older one.
+
+        Args:
+            error: The traceback, for the case that everything can be loaded now: then it is a failure like others.
+        """
+        row = self._row
+        if row is None or row.token is None:
+            return
+        lost: dict[str, str] = {}
+        for name in (row.start, row.kept):
+            if name is not None and name not in lost:
+                try:
+                    self.states.load(name)
+                except (CheckpointDamaged, CheckpointMissing) as damage:
+                    lost[name] = str(damage)
+        if not lost:
+            self.fail(error)
+            return
+        self._row = None
+        with contextlib.suppress(StaleLease):
+            self.store.damaged(lost, row.token)
+
     def release(self) -> None:
         """Give the present member back without a fault."""
         if self._row is not None and self._row.token is not None:
@@ -148,6 +173,12 @@ class Turns:
     def warn(self, message: str) -> None:
         """Say something once in this run."""
         self.store.note(EventRow(kind="warning", body=message))
+
+    def _take_in(self, turn: Turn) -> RunRow:
+        """Know what a turn tells: everything as of one revision, which is what a decision is taken on."""
+        self.log.update(turn.news, turn.run.revision)
+        self._run, self._quarantined = turn.run, turn.quarantined
+        return turn.run
 
     def _ask(self, report: Report | None) -> Turn | None:
         row, self._row = self._row, None
@@ -181,9 +212,8 @@ class Turns:
             self._sleep(pause)
             self.waited += pause
             pause = min(pause * 1.5, 0.05)
-            revision, news = self.store.changes(self.log.revision)
-            self.log.update(news, revision)
-            if revision != known:
+            self._take_in(self.store.changes(self.log.revision))
+            if self.log.revision != known:
                 return self.store.claim(self.worker, since=self.log.revision)
         return None
 
@@ -206,20 +236,20 @@ class Turns:
                 memory_version=run.memory_version,
                 quarantined=self._quarantined,
             )
-            # An interval that is only tried again after a crash must be decided for as it was.
-            attempt = row.failures if view.failing else 0
-            keys = Keys(seed=self.settings.seed, member=row.member, interval=row.budget, attempt=attempt)
-            plan = self.settings.strategy.decide(view, keys)
+            plan = decide(self.settings.strategy, view, self.settings.seed)
             if not plan.actions and plan.memory is None:
                 # Going on as before needs no transaction: the next report carries the decision.
                 self._due, self._seen = row.budget + max(1, plan.intervals), view.revision
                 return row
             try:
                 decided = self.store.commit(row.token, plan, seen=view.revision, memory_version=run.memory_version)
-            except StaleView:
-                revision, news = self.store.changes(self.log.revision)
-                self.log.update(news, revision)
-                run = self._run = self.store.run()
+            except StaleView as stale:
+                run = self._take_in(self.store.changes(self.log.revision))
+                if self.log.revision == view.revision:  # nothing has changed, so the next plan would be this one
+                    raise InvalidValue(
+                        f"the strategy {type(self.settings.strategy).__name__} plans for member {row.member} what "
+                        f"cannot be carried out: {stale}. It may only name checkpoints that its view offers"
+                    ) from None
                 continue
             except StaleLease:
                 return None

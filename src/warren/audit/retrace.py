@@ -1,0 +1,232 @@
+"""The lineage of one state trained again, alone: from its seeds and its schedule, without the population."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from warren.checkpoints import CheckpointStore
+from warren.errors import InvalidValue
+from warren.population import IntervalRow, MemberRow, Report
+from warren.state import Tree
+from warren.training import Play, Scratch, Script, Settings, Slot, Watch, perform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One interval that was trained again.
+
+    Attributes:
+        row: As the run recorded it.
+        score: What it reported now.
+        digest: SHA-256 of the state after it now, or None where the run saved none there.
+    """
+
+    row: IntervalRow
+    score: float | None
+    digest: str | None
+
+    @property
+    def same(self) -> bool:
+        """Whether it came out as recorded, to the bit."""
+        recorded = None if self.row.checkpoint is None else self.row.checkpoint.partition("-")[0]
+        return self.score == self.row.score and self.digest == recorded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retraced:
+    """A lineage that was trained again.
+
+    Attributes:
+        steps: Its intervals in the order in which they were trained.
+        state: The state that it ended in, by tracked names.
+        digest: SHA-256 of that state's bytes.
+    """
+
+    steps: tuple[Step, ...]
+    state: Tree
+    digest: str
+
+    @property
+    def different(self) -> Step | None:
+        """The first interval that did not come out as recorded, or None."""
+        return next((step for step in self.steps if not step.same), None)
+
+    def __str__(self) -> str:
+        if self.different is None:
+            return f"{len(self.steps)} intervals trained again: every score and state is the recorded one, to the bit"
+        row = self.different.row
+        what = "the score" if self.different.score != row.score else "the state"
+        return (
+            f"{len(self.steps)} intervals trained again: from interval {row.interval} of member {row.member} (age "
+            f"{row.age}) on {what} is another one. Either the code, the data or the software has changed since, the "
+            "device does not compute the same twice, or the loop keeps state that is not tracked: see warren check"
+        )
+
+
+def retrace(
+    train: Callable[[Slot], Any],
+    settings: Settings,
+    intervals: Mapping[int, IntervalRow],
+    end: IntervalRow,
+    checkpoints: CheckpointStore,
+    *,
+    clock: Callable[[], float],
+    warm: Tree | None = None,
+    observe: Callable[[Step, int], None] = lambda step, left: None,
+) -> Retraced:
+    """Train the intervals that led to a state again, and compare digests.
+
+    Where objects stay with their member at a copy (``on_exploit="keep"``), the recipients' own intervals before it
+    are part of what made the state, and are trained again as well.
+
+    Args:
+        train: The training function.
+        settings: As the run was made with.
+        intervals: All reports of the run by id.
+        end: The interval whose state is wanted.
+        checkpoints: An empty place for states.
+        clock: Seconds that only grow.
+        warm: The state that the run was started from, where one was given.
+        observe: Called after each interval, with how many are left.
+
+    Raises:
+        InvalidValue: The record does not have the whole lineage.
+        WarrenError: What the training function does wrong with the slot.
+    """
+    stage = _Stage(intervals, end, Scratch(checkpoints), observe)
+    stage.set_warm(warm)
+    script = Script(settings, stage.play(), stage.states, clock=clock, saves=stage.saves)
+
+    class Watched(Slot):
+        """Tells, at its first interval, whether anything stays with its member."""
+
+        def next(self) -> Any:
+            stage.own = self._tracked.own()
+            return super().next()
+
+    perform(train, script, Watch((), lambda message: None), make=Watched)
+    return stage.result()
+
+
+class _Stage:
+    """The order of a lineage, and the states on the way."""
+
+    def __init__(
+        self,
+        intervals: Mapping[int, IntervalRow],
+        end: IntervalRow,
+        states: Scratch,
+        observe: Callable[[Step, int], None],
+    ) -> None:
+        if end.checkpoint is None:
+            raise InvalidValue(
+                f"the state of member {end.member} at interval {end.interval} was not saved; choose another interval"
+            )
+        self.states = states
+        self.own = False
+        self._intervals = intervals
+        self._end = end
+        self._observe = observe
+        self._steps: list[Step] = []
+        self._names: dict[int, str] = {}
+        self._warm: str | None = None
+        self._saved: dict[str, str] = {}
+        self._row: IntervalRow | None = None
+        self._previous = _own_previous(intervals.values())
+
+    def set_warm(self, tree: Tree | None) -> None:
+        """Where fresh members of the run started from a given state, keep it."""
+        self._warm = None if tree is None else self.states.save(tree).name
+
+    def saves(self, row: MemberRow) -> bool:
+        """Whether the run saved a state after this interval."""
+        return self._row is not None and self._row.checkpoint is not None
+
+    def play(self) -> Play:
+        """The members to train. Until the first interval has run, nobody knows whether anything stays behind."""
+        order = self._order()
+        report = yield self._member(order[0])
+        if self.own:
+            order = self._order()
+            if self._row is not order[0]:  # the first of the longer way is another one
+                report = None
+                yield None
+                report = yield self._member(order[0])
+        for place, row in enumerate(order):
+            if place:
+                report = yield self._member(row)
+            self._take(row, report, order[place + 1 :])
+
+    def result(self) -> Retraced:
+        """What came of it."""
+        name = self._names[self._end.id]
+        return Retraced(steps=tuple(self._steps), state=self.states.load(name), digest=name.partition("-")[0])
+
+    def _order(self) -> list[IntervalRow]:
+        """The intervals that are needed, each after those that it needs, and a member's stretch in one piece."""
+        order: list[IntervalRow] = []
+        placed: set[int] = set()
+        stack = [(self._end.id, False)]
+        while stack:
+            id, ready = stack.pop()
+            if id in placed:
+                continue
+            row = self._intervals.get(id)
+            if row is None:
+                raise InvalidValue(f"the record has lost interval {id}, which the state came out of")
+            if ready:
+                placed.add(id)
+                order.append(row)
+                continue
+            stack.append((id, True))
+            stack += [(need, False) for need in self._needs(row)]
+        return order
+
+    def _needs(self, row: IntervalRow) -> list[int]:
+        own = self._kept(row)
+        return [*row.parents[:1], *([] if own is None else [own])]
+
+    def _kept(self, row: IntervalRow) -> int | None:
+        """The interval of its own that a recipient's remaining objects come out of."""
+        return self._previous.get(row.id) if self.own and row.origin in ("exploit", "rescue") else None
+
+    def _member(self, row: IntervalRow) -> MemberRow:
+        self._row = row
+        parent = row.parents[0] if row.parents else None
+        before = self._intervals[parent] if parent is not None else None
+        live = before is not None and before.checkpoint is None
+        own = self._kept(row)
+        start = self._warm if row.origin == "warm" else None if before is None else self._names.get(before.id)
+        return MemberRow(
+            member=row.member, state="leased", role=row.role, group=row.group, budget=row.interval - 1,
+            age=row.age - 1, hyperparameters=row.hyperparameters, start=start, saved=row.interval - 1,
+            parents=row.parents, last=parent if live else None, origin=row.origin, birth=row.birth,
+            kept=None if own is None else self._names[own], failures=row.failures, token="retrace", worker="retrace",
+        )  # fmt: skip
+
+    def _take(self, row: IntervalRow, report: Report | None, left: list[IntervalRow]) -> None:
+        saved = None if report is None else report.checkpoint
+        step = Step(
+            row=row, score=None if report is None else report.score, digest=None if saved is None else saved.digest
+        )
+        self._steps.append(step)
+        if saved is not None:
+            self._names[row.id] = saved.name
+        needed = {need for one in left for need in self._needs(one)} | {row.id, self._end.id}
+        for id in [id for id in self._names if id not in needed]:
+            self.states.forget(self._names.pop(id))
+        self._observe(step, len(left))
+
+
+def _own_previous(intervals: Iterable[IntervalRow]) -> dict[int, int]:
+    """For each interval the newest one of the same member before it whose state was saved."""
+    found: dict[int, int] = {}
+    newest: dict[int, int] = {}
+    for row in sorted(intervals, key=lambda row: row.interval):
+        if row.member in newest:
+            found[row.id] = newest[row.member]
+        if row.checkpoint is not None:
+            newest[row.member] = row.id
+    return found

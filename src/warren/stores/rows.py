@@ -1,0 +1,84 @@
+"""The row operations that a backend gives to the store's logic."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow
+from warren.values import Json
+
+
+class Rows(Protocol):
+    """One open transaction of a run: rows in, rows out. What it wrote counts only when it ends without an error."""
+
+    def run(self) -> RunRow: ...
+
+    def put_run(self, row: RunRow) -> None: ...
+
+    def create(self, row: RunRow, config: Json) -> bool: ...
+
+    def config(self) -> Json: ...
+
+    def put_config(self, config: Json) -> None: ...
+
+    def exists(self) -> bool: ...
+
+    def members(self) -> list[MemberRow]: ...
+
+    def member(self, member: int) -> MemberRow | None: ...
+
+    def holder(self, token: str) -> MemberRow | None: ...
+
+    def held_by(self, worker: str) -> list[MemberRow]: ...
+
+    def put_member(self, row: MemberRow, token: str | None) -> None:
+        """Write a member back; raises `StaleLease` where its lease is not `token`."""
+
+    def add_member(self, row: MemberRow) -> None: ...
+
+    def least_trained(self, synchronous: bool) -> MemberRow | None:
+        """The waiting member with the smallest budget, then number, that may be claimed now."""
+
+    def quarantined(self) -> frozenset[int]:
+        """Numbers of the quarantined members."""
+
+    def active(self) -> bool:
+        """Whether any member is waiting or leased."""
+
+    def add_interval(self, row: IntervalRow) -> IntervalRow:
+        """Store a report; returns it with its id."""
+
+    def put_interval(self, row: IntervalRow) -> None: ...
+
+    def interval(self, id: int) -> IntervalRow | None: ...
+
+    def own_intervals(self, member: int, after: int) -> list[IntervalRow]:
+        """A member's reports with a greater interval, oldest first, without those taken back."""
+
+    def intervals(self, since: int) -> list[IntervalRow]:
+        """Reports that were stored, scored or voided after a revision, in the order of their ids."""
+
+    def add_checkpoint(self, row: CheckpointRow) -> None: ...
+
+    def put_checkpoint(self, row: CheckpointRow) -> None: ...
+
+    def checkpoint(self, name: str) -> CheckpointRow | None: ...
+
+    def kept(self, member: int | None) -> list[CheckpointRow]:
+        """Checkpoints that are not dropped, of one member or (None) of all, without their bytes."""
+
+    def named(self) -> set[str]:
+        """Names of the checkpoints that are not dropped, of all runs."""
+
+    def referenced(self, name: str) -> bool:
+        """Whether a member starts from this checkpoint or keeps it."""
+
+    def add_event(self, row: EventRow) -> None: ...
+
+    def warned(self, body: Json) -> bool: ...
+
+    def events(self, since: int) -> list[EventRow]: ...
+
+    def put_worker(self, row: WorkerRow) -> None: ...
+
+    def workers(self) -> list[WorkerRow]: ...

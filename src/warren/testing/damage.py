@@ -1,0 +1,150 @@
+"""What a store promises about checkpoints that turn out to be damaged; a part of `StoreContract`."""
+
+from __future__ import annotations
+
+import pytest
+
+from warren.errors import CheckpointMissing, StaleLease, StaleView
+from warren.population import Assign, CheckpointRow, Log, Plan, RunRow
+from warren.state import digest, encode
+from warren.stores import Store
+from warren.testing.workers import Workers, everything
+
+
+class DamageContract:
+    """Falling back: to the member's own newest state that is left, with an event, and never silently to zero."""
+
+    def test_a_member_falls_back_to_the_state_before(self, store: Store) -> None:
+        """Its budget stays, its age and hyperparameters are those of the older state."""
+        workers = Workers(store, population=2)
+        workers.round(1.0, 2.0)
+        older = workers.start_of(0)
+        row = workers.claim_member(0)
+        workers.report(workers.decide(row, Assign(member=0, hyperparameters={"x": 7.0}, via="keep")), 3.0)
+        newest = workers.start_of(0)
+        row = workers.claim_member(0)
+        store.damaged({newest: "its bytes have changed"}, row.token)
+        after = store.member(0)
+        assert (after.state, after.token, after.worker) == ("waiting", None, None)
+        assert (after.start, after.origin, after.budget, after.saved, after.age) == (older, "fallback", 2, 2, 1)
+        assert after.hyperparameters == {"x": 0.0}  # of the moment that the state is of
+        assert after.failures == 0
+        with pytest.raises(CheckpointMissing):
+            store.checkpoint(newest)
+        lost = [one for one in store.intervals() if one.lost is not None]
+        assert [(one.member, one.interval, one.checkpoint) for one in lost] == [(0, 2, newest)]
+        (event,) = (event for event in store.events() if event.kind == "damaged")
+        assert event.member == 0
+        assert event.body == {
+            "checkpoint": newest, "interval": 2, "error": "its bytes have changed",
+            "fell_back": [{"member": 0, "to": 1}],
+        }  # fmt: skip
+        assert store.run().total == 3  # what was trained is on record
+        row = workers.claim_member(0)
+        workers.report(row, 4.0)
+        (again,) = (one for one in store.intervals() if (one.member, one.interval) == (0, 3))
+        first = next(one for one in store.intervals() if (one.member, one.interval) == (0, 1))
+        assert (again.origin, again.parents, again.age) == ("fallback", (first.id,), 2)
+
+    def test_a_donor_that_is_damaged_is_no_donor(self, store: Store) -> None:
+        """The recipient goes back to its own state and may choose again; the log no longer offers the lost one."""
+        workers = Workers(store, population=2)
+        workers.round(1.0, 2.0)
+        workers.round(1.0, 3.0)
+        own, donor = workers.start_of(0), workers.start_of(1)
+        row = workers.copy(workers.claim_member(0), 1, intervals=4)
+        assert row.start == donor
+        store.damaged({donor: "cut short"}, row.token)
+        after = store.member(0)
+        assert (after.start, after.due, after.hyperparameters) == (own, 2, {"x": 0.0})
+        other = store.member(1)
+        assert (other.state, other.origin, other.age) == ("waiting", "fallback", 1)
+        log = Log("max")
+        turn = store.changes(0)
+        log.update(turn.news, turn.run.revision)
+        source = log.loadable(1, 2)
+        assert source is not None
+        assert source.interval == 1
+        row = workers.claim_member(0)
+        with pytest.raises(StaleView):
+            workers.decide(row, Assign(member=0, hyperparameters={}, sources=(donor,)))
+
+    def test_a_state_of_its_own_that_was_set_aside_is_damaged(self, store: Store) -> None:
+        """What stays with its member at a copy is gone; the copy itself is whole."""
+        workers = Workers(store, population=2)
+        workers.round(1.0, 2.0)
+        own, donor = workers.start_of(0), workers.start_of(1)
+        row = workers.copy(workers.claim_member(0), 1)
+        assert row.kept == own
+        store.damaged({own: "cut short"}, row.token)
+        after = store.member(0)
+        assert (after.state, after.start, after.kept, after.origin) == ("waiting", donor, None, "exploit")
+
+    def test_a_member_with_no_state_left(self, store: Store) -> None:
+        """It is failing, so that a strategy gives it a donor's; else it starts again from its own seed."""
+        workers = Workers(store, population=2)
+        workers.round(1.0, 2.0)
+        row = workers.claim_member(0)
+        store.damaged({workers.start_of(0): "gone"}, row.token)
+        after = store.member(0)
+        assert (after.start, after.origin, after.age, after.parents, after.budget) == (None, "fallback", 0, (), 1)
+        assert after.due <= after.budget
+        row = workers.copy(workers.claim_member(0), 1)
+        assert (row.origin, row.age) == ("rescue", 1)
+        workers.report(row, 3.0)
+        row = workers.claim_member(1)
+        store.damaged({workers.start_of(1): "gone"}, row.token)
+        row = workers.decide(workers.claim_member(1))
+        workers.report(row, 3.0)
+        newest = [one for one in store.intervals() if one.member == 1][-1]
+        assert (newest.origin, newest.age, newest.parents) == ("fallback", 1, ())
+
+    def test_the_warm_start_is_what_is_left(self, store: Store) -> None:
+        """A run that began with a given state does not fall back to less than that."""
+        data = encode({"number": -1}).tobytes()
+        warm = CheckpointRow(name="warm.safetensors", digest=digest([data]), size=len(data), inline=data, age=5)
+        plan = Plan(actions=(Assign(member=0, hyperparameters={"x": 0.0}, sources=(warm.name,)),))
+        assert store.create(RunRow(limit=9), {}, plan, [warm])
+        workers = Workers.over(store)
+        workers.report(workers.claim(), 1.0)
+        row = workers.claim()
+        store.damaged({str(row.start): "gone"}, row.token)
+        after = store.member(0)
+        assert (after.start, after.origin, after.age) == (warm.name, "warm", 5)
+
+    def test_the_best_is_damaged(self, store: Store) -> None:
+        """The best of what is left takes its place; there may be none."""
+        workers = Workers(store, population=3)
+        workers.round(5.0, 2.0, 4.0)
+        best = workers.start_of(0)
+        store.damaged({best: "cut short"})
+        run = store.run()
+        assert (run.best_score, run.best_checkpoint) == (4.0, workers.start_of(2))
+        store.damaged({workers.start_of(1): "gone", workers.start_of(2): "gone"})
+        run = store.run()
+        assert (run.best, run.best_score, run.best_checkpoint) == (None, None, None)
+        assert all(row.start is None for row in store.members())
+        workers.round(0.5, 0.25, 0.125)
+        assert store.run().best_score == 0.5
+
+    def test_what_another_worker_holds_stays_with_it(self, store: Store) -> None:
+        """It has loaded the state already, or will say itself that it cannot."""
+        workers = Workers(store, population=2)
+        workers.round(1.0, 2.0)
+        held = workers.claim_member(0, "other")
+        store.damaged({str(held.start): "cut short"})
+        assert store.member(0) == held
+        workers.report(held, 3.0)
+        after = store.member(0)
+        assert (after.budget, after.origin) == (2, "continue")
+
+    def test_nothing_is_given_up_without_the_lease(self, store: Store) -> None:
+        """A worker that lost its member cannot know whether its checkpoint was collected or damaged."""
+        workers = Workers(store, population=1)
+        workers.round(1.0)
+        row = workers.claim()
+        store.expire(["w"], "silence", counts=False)
+        before = everything(store)
+        with pytest.raises(StaleLease):
+            store.damaged({str(row.start): "missing"}, row.token)
+        assert everything(store) == before

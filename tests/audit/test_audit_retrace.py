@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.training import loops
+
+import warren
+from warren.audit import Retraced, retrace
+from warren.checkpoints import MemoryCheckpoints
+from warren.errors import InvalidValue
+from warren.results import Result
+from warren.space import Space
+from warren.training import Rng, Settings
+
+COMMON: dict[str, Any] = {"space": loops.SPACE, "goal": "max", "population": 5, "intervals": 7, "seed": 2}
+
+
+def again(train: Any, result: Result, member: int | None = None, **changes: Any) -> Retraced:
+    """The lineage of a member's last state, or of the best."""
+    given = {**COMMON, **changes}
+    settings = Settings(
+        space=Space(given["space"]), strategy=warren.PBT(), goal="max", population=given["population"],
+        seed=given["seed"], checkpoint_every=given.get("checkpoint_every", 1),
+    )  # fmt: skip
+    rows = {row.id: row for row in result.intervals}
+    end = result.run.best
+    if member is not None:
+        end = max(row.id for row in rows.values() if row.member == member and row.checkpoint is not None)
+    assert end is not None
+    warm = given.get("warm")
+    return retrace(train, settings, rows, rows[end], MemoryCheckpoints(), clock=time.perf_counter, warm=warm)
+
+
+def test_the_winner_alone_has_every_digest_of_the_run() -> None:
+    result = warren.run(loops.quadratic, **COMMON)
+    found = again(loops.quadratic, result)
+    assert found.different is None
+    assert found.digest == result.best.digest
+    assert len(found.steps) == result.best.age
+    assert [step.row.hyperparameters for step in found.steps] == [step.hyperparameters for step in result.schedule]
+    assert any(step.row.origin == "exploit" for step in found.steps)
+
+
+@pytest.mark.parametrize("member", range(5))
+def test_so_has_everybody_else(member: int) -> None:
+    result = warren.run(loops.quadratic, **COMMON)
+    assert again(loops.quadratic, result, member).different is None
+
+
+def test_several_workers(tmp_path: Path) -> None:
+    result = warren.run(loops.quadratic, **COMMON, store=tmp_path / "run.db", workers=4)
+    assert again(loops.quadratic, result).different is None
+
+
+def hidden() -> Any:
+    """A loop with a count that nobody tracks: it goes on counting over all members."""
+    calls = itertools.count()
+
+    def train(slot: warren.Slot) -> None:
+        x = np.array([3.0, 0.0])
+        slot.track(x=x)
+        for member in slot:
+            loops.step(x, member)
+            x[0] += 1e-9 * next(calls)
+            member.report(-float(x[0] ** 2))
+
+    return train
+
+
+def test_state_that_is_not_tracked_is_found_out() -> None:
+    train = hidden()
+    result = warren.run(train, **COMMON)
+    found = again(train, result)
+    assert found.different is not None
+    assert found.different is found.steps[0]
+    assert "trained again: from interval 1 of member" in str(found)
+    assert found.digest != result.best.digest
+
+
+def test_a_changed_record_is_found_out_at_its_interval() -> None:
+    """Other hyperparameters than those that were trained with."""
+    result = warren.run(loops.quadratic, **COMMON)
+    wrong = result.lineage()[3]
+    place = result.intervals.index(wrong)
+    values = {**wrong.hyperparameters, "lr": 1.5 * wrong.hyperparameters["lr"]}
+    result.intervals = [*result.intervals]
+    result.intervals[place] = replace(wrong, hyperparameters=values)
+    found = again(loops.quadratic, result)
+    assert found.different is not None
+    assert found.different.row.id == wrong.id
+
+
+def test_where_checkpoints_are_rare() -> None:
+    result = warren.run(loops.quadratic, **COMMON, checkpoint_every=3, strategy=warren.PBT(every=4))
+    found = again(loops.quadratic, result, checkpoint_every=3)
+    assert found.different is None
+    assert any(step.digest is None for step in found.steps)
+
+
+def keeper(slot: warren.Slot) -> None:
+    """`own` moves with its member and is not copied; what it holds goes into the training."""
+    x, own = np.array([3.0, 0.0]), np.zeros(1)
+    slot.track(x=x)
+    slot.track(on_exploit="keep", own=own)
+    for member in slot:
+        own += member.id + member["lr"]
+        x[0] += 1e-3 * own[0]
+        loops.step(x, member)
+        member.report(-float(x[0] ** 2))
+
+
+def test_what_stays_with_its_member_is_retraced_as_well() -> None:
+    result = warren.run(keeper, **COMMON)
+    found = again(keeper, result)
+    assert found.different is None
+    assert any(row.origin == "exploit" for row in result.lineage())
+    assert len(found.steps) > result.best.age  # the recipients' own intervals before they copied
+
+
+def failing(slot: warren.Slot) -> None:
+    x = np.array([3.0, 0.0])
+    slot.track(x=x)
+    for member in slot:
+        loops.step(x, member)
+        if member.rng.random() < 0.25:
+            raise RuntimeError("by chance")
+        if member.rng.random() < 0.1:
+            x[0] = np.nan
+        member.report(-float(x[0] ** 2))
+
+
+def test_after_failures_and_rescues() -> None:
+    result = warren.run(failing, **{**COMMON, "population": 8})
+    assert any(row.failures for row in result.intervals)
+    for member in {row.member for row in result.intervals if row.checkpoint is not None}:
+        assert again(failing, result, member, population=8).different is None
+
+
+SHAPED = {**loops.SPACE, "width": warren.Int(2, 5, rebuild=True)}
+
+
+def shaped(slot: warren.Slot) -> None:
+    w = np.random.normal(size=int(slot["width"]))
+    slot.track(w=w)
+    for member in slot:
+        w -= member["lr"] * (w + 0.1 * member["momentum"])
+        member.report(-float((w**2).sum()))
+
+
+def test_hyperparameters_that_shape_the_objects() -> None:
+    result = warren.run(shaped, **{**COMMON, "space": SHAPED})
+    assert again(shaped, result, space=SHAPED).different is None
+
+
+def init(seed: int, hyperparameters: dict[str, Any]) -> Any:
+    return {"x": np.random.default_rng(seed).normal(size=3)}
+
+
+def train_interval(state: Any, hyperparameters: dict[str, Any], rng: Rng) -> Any:
+    return {"x": state["x"] * (1 - hyperparameters["lr"]) + 0.01 * rng.numpy().normal(size=3)}
+
+
+def evaluate(state: Any, rng: Rng) -> float:
+    return -float((state["x"] ** 2).sum())
+
+
+def test_a_task() -> None:
+    task = warren.Task(init=init, train_interval=train_interval, evaluate=evaluate)
+    result = warren.run(task, **COMMON)
+    assert again(task, result).different is None
+
+
+def test_a_warm_start(tmp_path: Path) -> None:
+    before = warren.run(loops.quadratic, **{**COMMON, "seed": 9, "intervals": 2})
+    result = warren.run(loops.quadratic, **COMMON, warm_start=before.best)
+    found = again(loops.quadratic, result, warm=before.best.state())
+    assert found.different is None
+    assert found.steps[0].row.origin == "warm"
+
+
+def test_a_state_that_was_not_saved() -> None:
+    result = warren.run(loops.quadratic, **COMMON, checkpoint_every=3, strategy=warren.PBT(every=4))
+    rows = {row.id: row for row in result.intervals}
+    bare = next(row for row in rows.values() if row.checkpoint is None)
+    settings = Settings(space=Space(loops.SPACE), strategy=warren.PBT(), goal="max", population=5, seed=2)
+    with pytest.raises(InvalidValue, match="was not saved"):
+        retrace(loops.quadratic, settings, rows, bare, MemoryCheckpoints(), clock=time.perf_counter)
