@@ -15,6 +15,7 @@ from tests.training import loops
 
 import warren
 from warren.engines.processes import Processes
+from warren.testing.check import check
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,20 +23,18 @@ ARGUMENTS: dict[str, Any] = {"space": loops.SPACE, "goal": "max", "population": 
 
 
 def test_a_worker_killed_in_every_interval_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = tmp_path / "kill"
-    monkeypatch.setenv("WARREN_TEST_KILL", str(order))
     expected = warren.run(loops.quadratic, **ARGUMENTS).digest
-    # Each in its own run, so that every interval is met by its death whatever the pace of the machine.
-
-    for member, interval in [(0, 1), (1, 2), (2, 2), (0, 3), (2, 4), (1, 5), (2, 5)]:
-        order.write_text(f"{member} {interval}")
-        store = tmp_path / f"{member}-{interval}.db"
-        result = warren.run(loops.killed, **ARGUMENTS, store=store, workers=1, engine=Processes())
-        lost = [event for event in result.events if event.kind == "lost"]
-        assert len(lost) == 1 and lost[0].member == member, "the worker was to die there, once"
-        assert not order.exists()
-        assert result.digest == expected
-        assert [(r.member, r.interval) for r in result.intervals].count((member, interval)) == 1
+    every = [(member, interval) for interval in range(1, 6) for member in range(3)]
+    orders = tmp_path / "kill"
+    orders.write_text("\n".join(f"{member} {interval}" for member, interval in every))
+    monkeypatch.setenv("WARREN_TEST_KILL", str(orders))
+    result = warren.run(loops.killed, **ARGUMENTS, store=tmp_path / "run.db", workers=1, engine=Processes())
+    assert orders.read_text() == ""
+    lost: list[Any] = [event for event in result.events if event.kind == "lost"]
+    assert sorted((event.member, event.body["interval"]) for event in lost) == sorted(every)
+    assert sorted((row.member, row.interval) for row in result.intervals) == sorted(every)
+    assert result.digest == expected
+    assert check(result.store, result.states) == []
 
 
 SCRIPT = """

@@ -8,12 +8,15 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from warren.errors import StoreError, WarrenError
 from warren.population import WorkerRow
 from warren.stores import Store
+
+_GRACE = 5.0
+"""Seconds that a beat under way is waited for: the store may be held by a process that was stopped."""
 
 
 def new_worker(gpu: str | None = None, pid: int | None = None) -> WorkerRow:
@@ -103,12 +106,29 @@ class Expiry:
         self._clock = clock
         self._lease = lease
         self._seen: dict[str, tuple[int, float]] = {}
+        self._last: float | None = None
+        self._asleep = False
 
-    def reap(self) -> int:
-        """Look once; returns how many members were freed. No failure is counted: nobody saw what happened."""
+    def reap(self, own: Collection[str] = ()) -> int:
+        """Look once. No failure is counted: nobody saw what happened.
+
+        Args:
+            own: Workers that are not judged, since this process knows better how they are.
+
+        Returns:
+            How many members were freed.
+        """
         now = self._clock()
+        slept = self._last is not None and now - self._last > self._lease / 2
+        if slept and not self._asleep:
+            # Stopped or suspended itself, perhaps with the others: it heard nothing, and counts anew. Not twice in a
+            # row, so that an observer that is always late does not let the silent live for ever.
+            self._seen.clear()
+        self._asleep, self._last = slept, now
         dead, silent = [], []
         for row in self._store.workers():
+            if row.worker in own:
+                continue
             beat, since = self._seen.get(row.worker, (-1, now))
             if beat != row.beat:
                 self._seen[row.worker] = (row.beat, now)
@@ -144,21 +164,10 @@ class Beater:
 
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_GRACE)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._every):
             # A beat that fails is tried again; a lease outlasts several. The main thread meets lasting errors.
             with contextlib.suppress(WarrenError):
                 self._tick()
-
-
-def beat(store: Store, workers: Iterable[str], expiry: Expiry) -> Callable[[], None]:
-    """What a supervisor does at each beat."""
-    named = list(workers)
-
-    def tick() -> None:
-        store.beat(named)
-        expiry.reap()
-
-    return tick

@@ -31,7 +31,7 @@ class Job:
         threads: Processor threads that each worker's frameworks may use.
         devices: For each worker the accelerators that it sees, or an empty tuple where there are none.
         lease: Seconds without a sign of life after which a worker's members are taken back.
-        beat: Seconds between two signs of life.
+        hang: Seconds without progress after which a worker is taken to hang, or None for `progress.patience`.
         observe: Called now and then while the run goes on; for progress.
     """
 
@@ -47,8 +47,13 @@ class Job:
     threads: int = 1
     devices: tuple[tuple[str, ...], ...] = ()
     lease: float = 60.0
-    beat: float = 10.0
+    hang: float | None = None
     observe: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def beat(self) -> float:
+        """Seconds between two signs of life: a lease outlasts several, so that one may come late or fail."""
+        return min(10.0, self.lease / 6)
 
 
 class Engine(Protocol):

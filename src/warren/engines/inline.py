@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+import traceback
+from collections.abc import Callable
 from dataclasses import replace
 
-from warren.engines.alive import Alive, Beater, Expiry, beat, new_worker
+from warren.engines.alive import Alive, Beater, Expiry, new_worker
 from warren.engines.base import Job
+from warren.engines.deaths import Frame, own_line
 from warren.engines.interrupt import Breaking
+from warren.engines.progress import Progress, cadence, marks, patience
 from warren.engines.work import work
 from warren.errors import InvalidValue
 from warren.stores import Store
@@ -30,8 +36,9 @@ class Inline:
         expiry = Expiry(job.store, alive, time.monotonic, job.lease)
         expiry.reap()
         clock = _Clock(job)
+        interrupts = Breaking()
         try:
-            with Breaking() as interrupts:
+            with interrupts:
                 turns = Turns(
                     job.store,
                     job.states,
@@ -45,14 +52,57 @@ class Inline:
                 if folder is None:
                     work(job.train, turns)
                 else:
-                    with Beater(beat(job.store, [worker.worker], expiry), job.beat):
+                    pulse = _Pulse(job, worker.worker, expiry, time.monotonic)
+                    with Beater(pulse.tick, cadence(job.hang, job.beat)):
                         work(job.train, turns)
             if interrupts.count:
                 raise KeyboardInterrupt
         finally:
-            clock.save()
-            job.store.expire([worker.worker], "its worker left", counts=False)
+            if interrupts.count < 3:  # else the user does not want to wait for the store; the lease ends by itself
+                clock.save()
+                job.store.expire([worker.worker], "its worker left", counts=False)
             alive.let_go(worker.worker)
+
+
+class _Pulse:
+    """What the thread beside the training one does: beat for the worker while it gets on, and reap.
+
+    Nobody can end a training loop of this process, so a worker that hangs falls silent: after its lease others may take
+    its member.
+    """
+
+    def __init__(self, job: Job, worker: str, expiry: Expiry, clock: Callable[[], float]) -> None:
+        self._job = job
+        self._worker = worker
+        self._expiry = expiry
+        self._progress = Progress(clock)
+        self._thread = threading.get_ident()
+        self._told: str | None = None
+
+    def tick(self) -> None:
+        store = self._job.store
+        found = marks([self._worker], store.members(), [self._worker])
+        stuck = self._progress.look(found, patience(self._job.hang, store.run().longest))
+        if self._worker in stuck:
+            token, _ = found[self._worker]
+            if token != self._told:
+                self._told = token
+                self._tell(stuck[self._worker])
+        else:
+            store.beat([self._worker])
+        self._expiry.reap([self._worker])
+
+    def _tell(self, seconds: float) -> None:
+        frame = sys._current_frames().get(self._thread)
+        stack = traceback.extract_stack(frame)
+        calls = [Frame(file=call.filename, line=call.lineno or 0, function=call.name) for call in reversed(stack)]
+        own = own_line(calls, self._job.entry.file)
+        print(
+            f"warren: no progress for {seconds:.3g} s{', at ' if own else ''}{own}; others may take the member after "
+            f"{self._job.lease:g} s. Stack (most recent call last):\n{''.join(stack.format())}",
+            end="",
+            file=sys.stderr,
+        )
 
 
 class _Clock:

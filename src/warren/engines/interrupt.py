@@ -1,10 +1,11 @@
-"""Ctrl-C in two steps: the first lets intervals end, the second stops at once."""
+"""Ctrl-C in steps: the first lets intervals end, the second stops at once, the third waits for nothing at all."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -47,4 +48,21 @@ class Breaking(Interrupts):
 
     def second(self) -> None:
         if self.count >= 2:
+            raise KeyboardInterrupt
+
+
+class Ending(Interrupts):
+    """Leaves at the third interrupt, wherever the supervisor is: it may be waiting for a store that another holds.
+
+    Args:
+        kill: Ends the workers.
+    """
+
+    def __init__(self, kill: Callable[[], None]) -> None:
+        super().__init__()
+        self._kill = kill
+
+    def second(self) -> None:
+        if self.count >= 3:
+            self._kill()
             raise KeyboardInterrupt

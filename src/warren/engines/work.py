@@ -33,12 +33,12 @@ def work(train: Train, turns: Turns) -> None:
             train(slot)
             row = slot.finish()
         except (CheckpointDamaged, CheckpointMissing):
-            turns.fail(traceback.format_exc())  # of one member: rescued from a state that is whole
+            turns.damaged(traceback.format_exc())
             row = turns.next()
         except WarrenError:
             turns.release()
             raise
-        except Exception:
+        except (Exception, SystemExit):  # a member that ends the process would do so again and again
             turns.fail(traceback.format_exc())
             row = turns.next()
         except BaseException:

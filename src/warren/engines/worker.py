@@ -7,6 +7,7 @@ worker shall stop after its interval. Its end means that the supervisor is gone,
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import signal
@@ -37,12 +38,15 @@ def main(arguments: list[str]) -> int:
 
     Args:
         arguments: One JSON text: ``location``, ``run``, ``worker``, ``entry``, ``parcel`` (bytes that follow on
-            standard input) and ``errors`` (a file descriptor).
+            standard input), ``errors`` and ``dump`` (file descriptors).
 
     Returns:
-        The exit code; what went wrong stands on the file descriptor `errors` as JSON.
+        The exit code; what went wrong stands on the file descriptor `errors` as JSON, and on `dump` the stack where
+        the process died of a signal.
     """
     order = json.loads(arguments[0])
+    # Before any of the user's code is loaded. Of this thread only: the others are warren's and the frameworks'.
+    faulthandler.enable(file=order["dump"], all_threads=False)
     # The supervisor decides what Ctrl-C means; a terminal sends it to the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -77,9 +81,9 @@ def _work(order: dict[str, Any]) -> None:
     store = SQLiteStore(location, order["run"], create=False)
     states = States(store, checkpoints)
     store.on_dropped(states.forget)
-    store.register(me)
     try:
         train, settings = _request(store, entry, parcel)
+        store.register(me)  # from now on it may wait for a member as long as it likes
         turns = Turns(
             store,
             states,

@@ -1,0 +1,123 @@
+"""How a worker died, in words: by which signal, for want of memory, and where in the user's code."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+DUMPING = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+"""Signals on which `faulthandler` writes the stack."""
+
+_FATAL = "Fatal Python error: "
+_FRAME = re.compile(r'^ *File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
+_MOST = 30
+_WARREN = str(Path(__file__).parents[1])
+_LIBRARIES = (sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"], "<frozen", _WARREN)
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One call on a stack.
+
+    Attributes:
+        file: Where it is.
+        line: The line.
+        function: The function's name.
+    """
+
+    file: str
+    line: int
+    function: str
+
+
+def oom_kills(texts: Iterable[str]) -> tuple[int, ...]:
+    """How often the system has killed for want of memory, by each of its counters that can be read.
+
+    Args:
+        texts: Contents of ``/proc/vmstat`` and of the control group's ``memory.events``; empty where there is none.
+    """
+    found = []
+    for text in texts:
+        words = (line.split() for line in text.splitlines())
+        counts = [int(line[1]) for line in words if len(line) == 2 and line[0] == "oom_kill" and line[1].isdigit()]
+        found.append(counts[0] if counts else 0)
+    return tuple(found)
+
+
+def oom_texts() -> tuple[str, str]:
+    """The counters of this machine and of this process's control group."""
+    group = next((line[3:] for line in _text(Path("/proc/self/cgroup")).splitlines() if line.startswith("0::")), None)
+    events = "" if group is None else _text(Path(f"/sys/fs/cgroup{group}/memory.events"))
+    return _text(Path("/proc/vmstat")), events
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""  # another system, or not for us to read: then nothing is known
+
+
+def ending(code: int, *, sent: bool, before: Iterable[int], after: Iterable[int]) -> str:
+    """How a process ended.
+
+    Args:
+        code: As `subprocess` gives it: negative for a signal.
+        sent: SIGKILL was sent by the supervisor itself.
+        before: `oom_kills` when the process was started.
+        after: `oom_kills` now.
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # a real-time signal
+        name = str(-code)
+    if -code == signal.SIGKILL and not sent and any(now > then for then, now in zip(before, after, strict=False)):
+        return "killed by the system for memory (signal SIGKILL); use fewer workers or smaller members"
+    return f"signal {name}"
+
+
+def frames(dump: str) -> list[Frame]:
+    """The newest stack in what `faulthandler` wrote, the most recent call first."""
+    block = dump[max(0, dump.rfind(_FATAL)) :]
+    return [
+        Frame(file=found["file"], line=int(found["line"]), function=found["function"])
+        for found in _FRAME.finditer(block)
+    ]
+
+
+def own_line(stack: Iterable[Frame], file: str) -> str:
+    """The newest call of the user's own code as ``file:line in function``, or the empty string.
+
+    Args:
+        stack: The most recent call first.
+        file: The file of the training function, where it has one.
+    """
+    for frame in stack:
+        library = frame.file.startswith(_LIBRARIES) or any(name in frame.file for name in _INSTALLED)
+        if frame.file == file or not library:
+            return f"{frame.file}:{frame.line} in {frame.function}"
+    return ""
+
+
+def told(words: str, stack: list[Frame], file: str, rest: str = "") -> str:
+    """The error of a member whose worker died, as Python writes one: the stack first, what happened in the last line.
+
+    Args:
+        words: What happened.
+        stack: The most recent call first; may be empty.
+        file: The file of the training function, where it has one.
+        rest: What there is to say after the place.
+    """
+    own = own_line(stack, file)
+    last = f"{words}{', at ' if own else ''}{own}{rest}"
+    if not stack:
+        return last
+    calls = [f'  File "{frame.file}", line {frame.line}, in {frame.function}' for frame in reversed(stack[:_MOST])]
+    return "\n".join(["Stack of its worker (most recent call last):", *calls, last])
