@@ -1,0 +1,97 @@
+"""Takes each mechanism that a guarantee rests on out of a copy of the tree, and shows which test fails without it.
+
+    python tools/take_out.py              all of them; the table goes to docs/taken-out.md
+    python tools/take_out.py 4 22         those of these guarantees; only printed
+
+A mechanism that can be taken out without a test that fails is an error. Needs Python 3.11 or newer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+LIST = ROOT / "tools" / "take_out.toml"
+TABLE = ROOT / "docs" / "taken-out.md"
+HEAD = """# What was taken out, and what failed
+
+`tools/take_out.py` wrote this page: one at a time, it takes a mechanism out of a copy of the source, and runs the test
+that [the guarantees](guarantees.md) name for it. The numbers are theirs.
+
+| guarantee | taken out | in | test that failed |
+| --- | --- | --- | --- |
+"""
+
+
+def copied(folder: Path) -> Path:
+    """The tree as it stands, without what is ignored."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, check=True, text=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def failed(tree: Path, tests: list[str]) -> str | None:
+    """Name of the first test that fails, or None where all pass."""
+    environ = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-o",
+            "faulthandler_timeout=120", *tests,
+        ],
+        cwd=tree, env=environ, capture_output=True, text=True,
+    )  # fmt: skip
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    if lines:
+        return lines[0].split(" - ")[0].partition(" ")[2]
+    if done.returncode == 0:
+        return None
+    if "Timeout" in done.stderr + done.stdout:
+        return f"{tests[0]} (it never ended)"
+    raise SystemExit(f"pytest ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+
+
+def main(wanted: list[str]) -> int:
+    """Take out, run, tell."""
+    entries: list[dict[str, Any]] = tomllib.loads(LIST.read_text())["out"]
+    chosen = [entry for entry in entries if not wanted or str(entry["guarantee"]) in wanted]
+    rows, unseen = [], 0
+    with tempfile.TemporaryDirectory(prefix="warren-take-out-") as name:
+        tree = copied(Path(name))
+        for entry in chosen:
+            path = tree / entry["file"]
+            whole = path.read_text()
+            if whole.count(entry["old"]) != 1:
+                raise SystemExit(
+                    f"{entry['file']} has {whole.count(entry['old'])} times what is to be taken out: {entry}"
+                )
+            start = time.monotonic()
+            path.write_text(whole.replace(entry["old"], entry["new"]))
+            test = failed(tree, entry["tests"])
+            path.write_text(whole)
+            unseen += test is None
+            told = "NO TEST FAILED" if test is None else test
+            print(f"{entry['guarantee']:>3}  {entry['what']}: {told} ({time.monotonic() - start:.0f} s)", flush=True)
+            where = entry["file"].removeprefix("src/warren/")
+            rows.append(f"| {entry['guarantee']} | {entry['what']} | `{where}` | `{told.removeprefix('tests/')}` |")
+    if not wanted:
+        TABLE.write_text(HEAD + "\n".join(rows) + "\n")
+    print(f"{len(chosen) - unseen} of {len(chosen)} were missed by a test")
+    return 1 if unseen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
