@@ -33,7 +33,9 @@ def test_run_prints_what_came_out(folder: Path) -> None:
     assert "lr: " in done.stdout
     assert "PBT " in done.stdout and " in all" in done.stdout
     assert "store runs/toy.db" in done.stdout
-    assert done.stderr.startswith("warren: 12/12 intervals")
+    bound, progress = done.stderr.splitlines()
+    assert bound.startswith("warren: keeps at most 18 checkpoints at a time, in ")
+    assert progress.startswith("warren: 12/12 intervals")
     with opened(folder / "runs" / "toy.db") as result:
         assert [member.budget for member in result.members] == [3, 3, 3, 3]
 

@@ -228,10 +228,10 @@ class SQLiteStore(Ledger):
         except (sqlite3.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
             if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
                 raise  # ours to mend, not the file's
-            raise StoreError(
-                f"the store {self.path} cannot be used: {error}; the file is left as it is: see to its disk, or "
-                "restore a backup"
-            ) from error
+            remedy = "the file is left as it is: see to its disk, or restore a backup"
+            if "is full" in str(error):
+                remedy = "make space there, and go on: what was stored before is not affected"
+            raise StoreError(f"the store {self.path} cannot be used: {error}; {remedy}") from error
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
