@@ -192,7 +192,7 @@ def test_retained(shape: str, kept: list[int]) -> None:
             checkpoint=None if letter == "." else f"c{i}",
             boundary=letter in "bL",
             lost=99 if letter == "L" else None,
-        )  # fmt: skip
+        )
         for i, letter in enumerate(shape, start=1)
     ]
     assert [r.interval for r in retained(reports)] == kept
