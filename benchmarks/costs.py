@@ -6,6 +6,7 @@ Every figure stands beside a yardstick of the same machine, file system and SQLi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sqlite3
 import statistics
 import subprocess
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from _common import save, show
 
 import warren
 from warren.population import CheckpointRow, Keys, Log, Report, RunRow, View
-from warren.stores import MemoryStore, Store
+from warren.stores import MemoryStore, Store, schema
 from warren.stores.sqlite import SQLiteStore
 
 SPACE = {"lr": warren.Float(1e-4, 1.0, scale="log"), "momentum": warren.Float(0.5, 0.999, scale="one_minus")}
@@ -71,9 +73,12 @@ def claims(store: Store, members: int, rounds: int) -> tuple[float, float]:
     """Median seconds of a claim (with the report before it), and of a decision, among many members."""
     strategy, keys = warren.PBT(), Keys(seed=0, member=-1, interval=0)
     space = warren.Space(SPACE)
-    store.create(RunRow(limit=1000), {}, strategy.start(space, members, keys))
+    if not store.exists():
+        store.create(RunRow(limit=1000), {}, strategy.start(space, members, keys))
     log = Log("max")
-    turn = store.claim("w", since=0)
+    begin = store.recent(64)
+    log.update(begin.news, begin.run.revision)
+    turn = store.claim("w", since=log.revision)
     reports, decisions = [], []
     serial = 0
     while len(decisions) < rounds:
@@ -83,7 +88,7 @@ def claims(store: Store, members: int, rounds: int) -> tuple[float, float]:
         due = None
         if row.budget >= row.due:
             start = time.perf_counter()
-            view = View(space=space, goal="max", due=row, log=log, size=members, limit=1000)
+            view = View(space=space, goal="max", due=row, log=log, size=members, limit=turn.run.limit)
             plan = strategy.decide(view, Keys(seed=0, member=row.member, interval=row.budget))
             decisions.append(time.perf_counter() - start)
             if plan.actions:
@@ -91,7 +96,7 @@ def claims(store: Store, members: int, rounds: int) -> tuple[float, float]:
             else:
                 due = row.budget + plan.intervals
         serial += 1
-        name = f"c{serial}"
+        name = f"c{turn.run.revision}-{serial}"
         report = Report(
             score=float(row.hyperparameters["lr"]),
             checkpoint=CheckpointRow(name=name, digest=name, size=1000, inline=b"x" * 1000),
@@ -102,6 +107,43 @@ def claims(store: Store, members: int, rounds: int) -> tuple[float, float]:
         if decisions:
             reports.append(time.perf_counter() - start)
     return statistics.median(reports), statistics.median(decisions)
+
+
+def recorded(path: Path, count: int) -> dict[str, float]:
+    """The same on a run of 16 members with so many intervals on record, and what it takes a worker to begin on it."""
+    store = SQLiteStore(path)
+    claims(store, 16, 50)
+    store.expire(["w"], "its turn is over", counts=False)
+    store.close()
+    names = ", ".join(f'"{column.name}"' for column in schema.intervals.c if column.name not in ("id", "interval"))
+    given = {"n": count // 16, "first": count // 16 + 1}
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        # What was trained moves up, and its first interval is written down again and again below it.
+        connection.execute("UPDATE intervals SET interval = -interval")
+        connection.execute("UPDATE intervals SET interval = :n - interval", given)
+        connection.execute("UPDATE members SET budget = budget + :n, saved = saved + :n, due = due + :n", given)
+        connection.execute("UPDATE checkpoints SET interval = interval + :n", given)
+        connection.execute('UPDATE runs SET "limit" = "limit" + :n, total = total + 16 * :n', given)
+        connection.execute(
+            f"""INSERT INTO intervals (interval, {names})
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :n)
+            SELECT n.i, {names} FROM n, intervals WHERE interval = :first""",
+            given,
+        )
+        connection.execute(
+            "UPDATE intervals SET revision = 1, touched = 1, checkpoint = NULL WHERE interval <= :n", given
+        )
+        connection.commit()
+    store = SQLiteStore(path, create=False)
+    resident = psutil.Process().memory_info().rss
+    start = time.perf_counter()
+    store.recent(64)
+    begun = time.perf_counter() - start
+    claim, decision = claims(store, 16, 300)
+    grown = psutil.Process().memory_info().rss - resident
+    total = store.run().total
+    store.close()
+    return {"recorded": total, "begin": begun, "claim": claim, "decision": decision, "memory": grown}
 
 
 def import_time() -> tuple[float, float, list[str]]:
@@ -165,6 +207,20 @@ def main() -> None:
         show(
             "Report and claim in one transaction, and a decision, median",
             ("members", "store", "claim", "decision"), rows,
+        )  # fmt: skip
+
+        rows = []
+        for count in (1000, 100_000, 1_000_000):
+            one = results[f"recorded_{count}"] = recorded(folder / f"recorded-{count}.db", count)
+            rows.append(
+                (
+                    f"{one['recorded']:,.0f}", f"{1e3 * one['begin']:.1f} ms", f"{1e3 * one['claim']:.2f} ms",
+                    f"{1e3 * one['decision']:.2f} ms", f"{one['memory'] / 2**20:.1f} MiB",
+                )
+            )  # fmt: skip
+        show(
+            "The same on SQLite with 16 members, by the intervals that are on record already",
+            ("recorded", "a worker begins", "claim", "decision", "memory added"), rows,
         )  # fmt: skip
 
     took, bare, loaded = import_time()

@@ -131,6 +131,14 @@ class Store(Protocol):
         """The run, and the reports that are new or have changed since a revision; nobody is leased."""
         ...
 
+    def recent(self, history: int | None) -> Turn:
+        """The run, and the reports that decisions may still look at, for a worker that begins; nobody is leased.
+
+        Args:
+            history: How many intervals behind the least-trained member, and of each member at least; None gives all.
+        """
+        ...
+
     def members(self) -> list[MemberRow]:
         """All members, by number."""
         ...

@@ -249,6 +249,20 @@ class Ledger(ABC):
         with self._read() as rows:
             return self._turn(rows, rows.run(), None, None, since)
 
+    def recent(self, history: int | None) -> Turn:
+        with self._read() as rows:
+            if history is None:
+                return self._turn(rows, rows.run(), None, None, 0)
+            members = rows.members()
+            floor = min((row.budget for row in members if row.state in ("waiting", "leased")), default=rows.run().limit)
+            oldest = {row.member: min(floor, row.budget) - history for row in members}
+            for one in rows.kept(None):  # what can still be copied may be asked for, however old
+                if one.member is not None:
+                    oldest[one.member] = min(oldest[one.member], one.interval - 1)
+            news = [report for member, after in oldest.items() for report in rows.own_intervals(member, after)]
+            news.sort(key=lambda report: report.id)
+            return Turn(row=None, ended=None, run=rows.run(), news=news, quarantined=rows.quarantined())
+
     def members(self) -> list[MemberRow]:
         with self._read() as rows:
             return rows.members()

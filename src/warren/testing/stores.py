@@ -369,6 +369,25 @@ class StoreContract(DamageContract):
         assert [one.score for one in store.claim("a", since=0).news] == [1.0, 2.0]
         assert list(store.claim("a", since=store.run().revision).news) == []
 
+    def test_what_a_worker_that_begins_has_to_know(self, store: Store) -> None:
+        """Of each member the last intervals, down to where the least-trained one looks back; and what can be copied."""
+        workers = Workers(store, population=3, limit=30)
+        workers.round(9.0, 0.0, 0.0)  # the best of all: its state stays
+        for score in (1.0, 2.0, 3.0):
+            workers.round(score, score, score)
+        lagging = workers.claim_member(1, "slow")
+        for _ in range(8):
+            for row in (workers.claim(), workers.claim()):
+                workers.report(row, 4.0)
+        assert [row.budget for row in store.members()] == [12, 4, 12]
+        whole, everything, some = store.changes(0), store.recent(None), store.recent(3)
+        assert (everything.row, everything.run, list(everything.news)) == (None, whole.run, list(whole.news))
+        assert (some.row, some.ended, some.run, some.quarantined) == (None, None, whole.run, whole.quarantined)
+        assert [one.id for one in some.news] == sorted(one.id for one in some.news)
+        intervals = {m: [one.interval for one in some.news if one.member == m] for m in range(3)}
+        assert intervals == {0: list(range(1, 13)), 1: [2, 3, 4], 2: list(range(2, 13))}
+        store.release(str(lagging.token))
+
     # -- synchronous --------------------------------------------------------------------------------------------
 
     def test_synchronous_members_wait_for_each_other(self, store: Store) -> None:

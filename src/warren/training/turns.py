@@ -96,6 +96,8 @@ class Turns:
             `ended` says why.
         """
         self.waited = 0.0
+        if self.log.revision == 0:
+            self._take_in(self.store.recent(self.settings.history))
         turn = self._ask(report)
         while turn is not None:
             self._take_in(turn)
