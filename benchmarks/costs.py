@@ -130,7 +130,9 @@ def recorded(path: Path, count: int) -> dict[str, float]:
             SELECT n.i, {names} FROM n, intervals WHERE interval = :first""",
             given,
         )
-        connection.execute("UPDATE intervals SET revision = 1, touched = 1 WHERE interval <= :n", given)
+        connection.execute(
+            "UPDATE intervals SET revision = 1, touched = 1, checkpoint = NULL WHERE interval <= :n", given
+        )
         connection.commit()
     store = SQLiteStore(path, create=False)
     resident = psutil.Process().memory_info().rss
