@@ -1,8 +1,7 @@
-"""Training functions with one planted fault each, and some without; in NumPy."""
+"""Training functions with one planted fault each, in NumPy; those without one are in `sound_loops`."""
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -62,6 +61,19 @@ class Lossy(Momentum):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.weights[:] = state["weights"]
+
+
+class Remembering(Momentum):
+    """An optimizer that knows a value, and does not use it."""
+
+    rate = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"velocity": self.velocity, "rate": self.rate, "rates": np.array([self.rate])}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.rate = state["rate"]
 
 
 class Deaf(Momentum):
@@ -190,6 +202,16 @@ def never_applied(slot: warren.Slot) -> None:
         member.report(score(weights), momentum=momentum)
 
 
+def only_remembered(slot: warren.Slot) -> None:
+    weights = np.zeros(3)
+    opt = Remembering(weights)
+    slot.track(weights=weights, opt=opt)
+    for member in slot:
+        opt.rate = member["lr"]
+        opt.step()
+        member.report(score(weights))
+
+
 def never_read(slot: warren.Slot) -> None:
     weights = np.zeros(3)
     slot.track(weights=weights)
@@ -246,6 +268,49 @@ def start_unseeded(slot: warren.Slot) -> None:
         member.report(score(weights))
 
 
+class Whole(Momentum):
+    """An optimizer that gives away its weights too."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"velocity": self.velocity, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.weights = np.array(state["weights"])
+
+
+def object_unseeded(slot: warren.Slot) -> None:
+    opt = Whole(np.random.default_rng().normal(size=3))
+    slot.track(opt=opt)
+    for member in slot:
+        opt.lr, opt.momentum = member["lr"], 0.9
+        opt.step()
+        member.report(score(opt.weights))
+
+
+STREAM = iter([float(number) for number in range(1, 1000)])
+
+
+def data_global(slot: warren.Slot) -> None:
+    weights = np.zeros(3)
+    slot.track(weights=weights)
+    for member in slot:
+        weights -= member["lr"] * gradient(weights) / next(STREAM)
+        member.report(score(weights))
+
+
+WALK = Walk()
+
+
+def environment_global(slot: warren.Slot) -> None:
+    policy = np.zeros(1)
+    slot.track(policy=policy)
+    for member in slot:
+        place, reward = WALK.step(policy[0] + member["noise"] * member.rng.normal())
+        policy += 0.1 * np.sign(3 - place)
+        member.report(reward)
+
+
 COUNTS = {"steps": 0}
 
 
@@ -256,6 +321,34 @@ def count_global(slot: warren.Slot) -> None:
         COUNTS["steps"] += 1
         weights -= member["lr"] / COUNTS["steps"] * gradient(weights)
         member.report(score(weights))
+
+
+WEIGHTS = np.zeros(3)
+
+
+def built_outside(slot: warren.Slot) -> None:
+    slot.track(weights=WEIGHTS)
+    for member in slot:
+        WEIGHTS[:] -= member["lr"] * gradient(WEIGHTS)
+        member.report(score(WEIGHTS))
+
+
+class Stiff(Walk):
+    """An environment that cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = numbers()
+
+
+def environment_cannot_be_carried(slot: warren.Slot) -> None:
+    policy, walk = np.zeros(1), Stiff()
+    slot.track(policy=policy)
+    for member in slot:
+        for _ in range(5):
+            place, reward = walk.step(policy[0] + member["noise"] * member.rng.normal())
+        policy += 0.1 * np.sign(3 - place)
+        member.report(reward)
 
 
 def numbers() -> Iterator[float]:
@@ -339,133 +432,6 @@ def shape_ignored(slot: warren.Slot) -> None:
         member.report(score(weights))
 
 
-def clipped(slot: warren.Slot) -> None:
-    """No fault: the limit is not reached."""
-    weights = np.zeros(3)
-    slot.track(weights=weights)
-    for member in slot:
-        weights -= member["lr"] * np.clip(gradient(weights), -member["clip"], member["clip"])
-        member.report(score(weights))
-
-
-def inexact(slot: warren.Slot) -> None:
-    """No fault: as arithmetic on a GPU, whose sums have an order of their own each time."""
-    weights = np.zeros(3)
-    slot.track(weights=weights)
-    for member in slot:
-        for _ in range(5):
-            weights -= member["lr"] * gradient(weights) * (1 + 1e-12 * int.from_bytes(os.urandom(2), "little"))
-        member.report(score(weights))
-
-
-# -- none -------------------------------------------------------------------------------------------------------------
-
-
-def sound(slot: warren.Slot) -> None:
-    weights = np.random.normal(size=3)
-    opt = Momentum(weights)
-    slot.track(weights=weights, opt=opt)
-    best, losses, total = None, [], 0.0
-    for member in slot:
-        opt.lr, opt.momentum = member["lr"], member["momentum"]
-        total = 0.0
-        for i in range(5):
-            opt.step()
-            total += score(weights) * i
-        losses.append(total)
-        best = total if best is None else max(best, total)
-        member.report(score(weights))
-
-
-def resets(slot: warren.Slot) -> None:
-    policy, walk = np.zeros(1), Walk()
-    slot.track(policy=policy)
-    for member in slot:
-        if member.arrival != "same":
-            place = walk.reset()
-        for _ in range(5):
-            place, reward = walk.step(policy[0] + member["noise"] * member.rng.normal())
-        policy += 0.1 * np.sign(3 - place)
-        member.report(reward)
-
-
-def value(slot: warren.Slot) -> None:
-    for member in slot:
-        state = member.state or {"weights": member.rng.normal(size=3), "step": 0}
-        weights = state["weights"] * (1 - member["lr"])
-        member.state = {"weights": weights, "step": state["step"] + 1}
-        member.report(score(weights))
-
-
-def keeps(slot: warren.Slot) -> None:
-    policy, replay, returns = np.zeros(1), np.zeros(6), np.zeros(1)
-    slot.track(policy=policy)
-    slot.track(on_exploit="keep", replay=replay)
-    slot.track(on_exploit="clear", returns=returns)
-    for member in slot:
-        policy += member["lr"]
-        replay[member.budget] = policy[0]
-        returns += replay.sum()
-        member.report(policy[0])
-
-
-def shaped(slot: warren.Slot) -> None:
-    weights = np.zeros(slot["width"])
-    slot.track(weights=weights)
-    for member in slot:
-        weights += member["lr"]
-        member.report(weights.sum())
-
-
-def generator_tracked(slot: warren.Slot) -> None:
-    weights, rng = np.zeros(3), np.random.default_rng(slot.seed)
-    slot.track(weights=weights, rng=rng)
-    for member in slot:
-        weights -= member["lr"] * (gradient(weights) + rng.normal(size=3))
-        member.report(score(weights))
-
-
-def sometimes_diverges(slot: warren.Slot) -> None:
-    weights = np.zeros(3)
-    slot.track(weights=weights)
-    for member in slot:
-        weights -= member["lr"] * gradient(weights)
-        member.report(float("inf") if member.id == 0 else score(weights))
-
-
-def branches(slot: warren.Slot) -> None:
-    weights = np.zeros(3)
-    slot.track(weights=weights)
-    for member in slot:
-        weights -= (member["slow"] if member["kind"] == "slow" else member["fast"]) * gradient(weights)
-        member.report(score(weights))
-
-
-class Trainer:
-    """Owns the loop."""
-
-    def fit(self, weights: Any, on_epoch_end: Any) -> None:
-        self.stop = False
-        while not self.stop:
-            weights *= 1 - self.lr
-            on_epoch_end(self)
-
-
-def owned(slot: warren.Slot) -> None:
-    weights, trainer = np.ones(3), Trainer()
-    slot.track(weights=weights)
-
-    def on_epoch_end(trainer: Any) -> None:
-        member = slot.advance(score(weights))
-        trainer.stop = member is None
-        if member is not None:
-            trainer.lr = member["lr"]
-
-    member = slot.next()
-    trainer.lr = member["lr"]
-    trainer.fit(weights, on_epoch_end)
-
-
 def init(seed: int, hyperparameters: dict[str, Any]) -> Any:
     return {"weights": np.random.default_rng(seed).normal(size=3)}
 
@@ -474,14 +440,9 @@ def train_interval(state: Any, hyperparameters: dict[str, Any], rng: Any) -> Any
     return {"weights": state["weights"] * (1 - hyperparameters["lr"]) + 1e-3 * rng.numpy().normal(size=3)}
 
 
-def evaluate(state: Any, rng: Any) -> float:
-    return score(state["weights"])
-
-
 def evaluate_and_train(state: Any, rng: Any) -> float:
     state["weights"] *= 0.9
     return score(state["weights"])
 
 
-TASK = warren.Task(init=init, train_interval=train_interval, evaluate=evaluate)
 TASK_THAT_TRAINS = warren.Task(init=init, train_interval=train_interval, evaluate=evaluate_and_train)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.preflight import loops
+from tests.preflight import loops, sound_loops
 
 import warren
 from warren.preflight import Finding, Findings
@@ -57,6 +57,56 @@ def test_what_a_move_loses_is_named_with_its_remedy(
     )
 
 
+def test_what_cannot_be_carried_along_is_named_as_a_suspect() -> None:
+    one = only(found(loops.environment_cannot_be_carried, loops.NOISE), "lost", "")
+    assert one.message.startswith("something keeps state that is not tracked (perhaps 'walk'): after a move")
+
+
+class Heavy(loops.Walk):
+    """Counts its copies."""
+
+    copies = 0
+
+    def __init__(self) -> None:
+        self.inside = self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Heavy:
+        Heavy.copies += 1
+        return self
+
+
+def test_what_an_interval_does_not_change_is_not_copied() -> None:
+    def train(slot: warren.Slot) -> None:
+        weights, velocity, data = np.zeros(3), np.zeros(3), Heavy()
+        slot.track(weights=weights)
+        for member in slot:
+            velocity = 0.9 * velocity - member["lr"] * loops.gradient(weights)
+            weights += velocity * (data is not None)
+            member.report(loops.score(weights))
+
+    Heavy.copies = 0
+    only(found(train), "lost", "velocity")
+    assert Heavy.copies == 0
+
+
+def test_a_generator_inside_an_object_of_a_library_is_found() -> None:
+    class Loader:
+        def __init__(self, seed: int) -> None:
+            self.generator = np.random.default_rng(seed)
+
+    Loader.__module__ = "json"
+
+    def train(slot: warren.Slot) -> None:
+        weights, loader = np.zeros(3), Loader(slot.seed)
+        slot.track(weights=weights)
+        for member in slot:
+            weights -= member["lr"] * loader.generator.normal(size=3)
+            member.report(loops.score(weights))
+
+    one = only(found(train), "lost", "loader.generator")
+    assert one.remedy == "write slot.track(generator=loader.generator), or draw from member.rng"
+
+
 def test_two_who_lose_their_state_are_both_named() -> None:
     findings = found(loops.two_untracked, loops.SPACE)
     assert [one.subject for one in findings.faults] == ["opt", "mean"]
@@ -80,6 +130,18 @@ def test_what_survives_a_switch_of_members_is_found() -> None:
     assert survives.remedy == "set lr anew in each pass"
 
 
+def test_what_survives_is_found_in_objects_that_have_a_shape() -> None:
+    def train(slot: warren.Slot) -> None:
+        weights, lr = np.zeros(slot["width"]), None
+        slot.track(weights=weights)
+        for member in slot:
+            lr = member["lr"] if lr is None else lr
+            weights -= lr * loops.gradient(weights)
+            member.report(loops.score(weights))
+
+    assert ("survives", "lr") in {(one.kind, one.subject) for one in found(train, WIDTH, population=2, seed=0).faults}
+
+
 # -- equal starts -----------------------------------------------------------------------------------------------------
 
 
@@ -89,13 +151,21 @@ def test_what_survives_a_switch_of_members_is_found() -> None:
         (loops.generator_unseeded, "rng", "generator 'rng' (local) is made without a seed"),
         (loops.generator_global, "SHARED", "generator 'SHARED' (of the file) goes on from where"),
         (loops.count_global, "COUNTS", "variable 'COUNTS' (of the file) goes on from where"),
+        (loops.built_outside, "WEIGHTS", "array 'WEIGHTS' (of the file) goes on from where"),
+        (loops.data_global, "STREAM", "iterator 'STREAM' (of the file) goes on from where"),
         (loops.start_unseeded, "", "from the first state on"),
+        (loops.object_unseeded, "", "from the first state on"),
     ],
 )
 def test_equal_starts_that_differ_are_found(train: Any, subject: str, words: str) -> None:
     one = only(found(train), "unseeded", subject)
     assert words in one.message and "two equal starts of member 0 differ" in one.message
     assert "member.rng" in one.remedy or "track it" in one.remedy
+
+
+def test_an_environment_of_the_file_is_found() -> None:
+    one = only(found(loops.environment_global, loops.NOISE), "unseeded", "WALK")
+    assert one.message.startswith("environment 'WALK' (of the file)") and one.remedy.endswith("WALK.reset()")
 
 
 def test_a_generator_of_the_function_around_is_found() -> None:
@@ -112,7 +182,7 @@ def test_a_generator_of_the_function_around_is_found() -> None:
 
 
 def test_arithmetic_that_is_not_repeatable_is_a_note_and_hides_no_fault() -> None:
-    one = only(found(loops.inexact), "unseeded", "", level="note")
+    one = only(found(sound_loops.inexact), "unseeded", "", level="note")
     assert "arithmetic" in one.message
 
     def with_velocity(slot: warren.Slot) -> None:
@@ -125,7 +195,7 @@ def test_arithmetic_that_is_not_repeatable_is_a_note_and_hides_no_fault() -> Non
             member.report(loops.score(weights))
 
     findings = found(with_velocity)
-    assert [one.subject for one in findings.faults] == ["velocity"] and len(findings.notes) == 1
+    assert [(one.level, one.subject) for one in findings.all] == [("fault", "velocity"), ("note", "")]
 
 
 # -- hyperparameters --------------------------------------------------------------------------------------------------
@@ -136,6 +206,7 @@ def test_arithmetic_that_is_not_repeatable_is_a_note_and_hides_no_fault() -> Non
     [
         (loops.never_applied, loops.SPACE, "momentum"),
         (loops.schedule_overwrites, loops.LR, "lr"),
+        (loops.only_remembered, loops.LR, "lr"),
         (loops.shape_ignored, WIDTH, "width"),
     ],
 )
@@ -150,7 +221,7 @@ def test_a_hyperparameter_that_is_never_read_is_found_once() -> None:
 
 
 def test_a_limit_that_is_not_reached_is_a_note() -> None:
-    only(found(loops.clipped, CLIP), "no effect", "clip", level="note")
+    only(found(sound_loops.clipped, CLIP), "no effect", "clip", level="note")
 
 
 # -- evaluation and scores --------------------------------------------------------------------------------------------
@@ -171,8 +242,19 @@ def test_a_score_that_is_not_finite_is_found() -> None:
     assert found(loops.score_nan).estimates is None
 
 
+def test_a_member_that_diverges_in_its_second_interval_is_not_the_one_that_is_compared() -> None:
+    def train(slot: warren.Slot) -> None:
+        weights = np.zeros(3)
+        slot.track(weights=weights)
+        for member in slot:
+            weights -= member["lr"] * loops.gradient(weights)
+            member.report(float("nan") if (member.id, member.budget) == (0, 1) else loops.score(weights))
+
+    assert only(found(train), "score", "", level="note").message.startswith("member 0 diverged")
+
+
 def test_a_member_that_diverges_beside_others_that_do_not_is_a_note() -> None:
-    findings = found(loops.sometimes_diverges)
+    findings = found(sound_loops.sometimes_diverges)
     assert only(findings, "score", "", level="note").message.startswith("member 0 diverged")
     assert findings.estimates is not None
 
@@ -191,7 +273,8 @@ def test_a_mistake_with_the_slot_is_a_fault() -> None:
     one = only(found(loops.no_report), "loop", "")
     assert "did not report in interval 1" in one.message and re.search(r"loops\.py:\d+: ", one.message)
     assert (
-        "is not among the reported metrics" in only(found(loops.sound, loops.SPACE, held_out="x"), "loop", "").message
+        "is not among the reported metrics"
+        in only(found(sound_loops.sound, loops.SPACE, held_out="x"), "loop", "").message
     )
 
 

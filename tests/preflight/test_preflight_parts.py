@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.preflight import loops
+from tests.preflight import loops, sound_loops
 
 import warren
 from warren.errors import InvalidType, InvalidValue
@@ -43,7 +43,7 @@ def numbers() -> Iterator[int]:
         (loops.Walk, "environment", lambda it: it.step(1.0)),
         (lambda: loops.Momentum(np.zeros(3)), "keeper", lambda it: it.step()),
         (lambda: {"a": [1.0], "b": deque([2])}, "container", lambda it: it["b"].append(3)),
-        (lambda: loops.Trainer(), "object", lambda it: setattr(it, "lr", 1.0)),
+        (lambda: sound_loops.Trainer(), "object", lambda it: setattr(it, "lr", 1.0)),
         (lambda: iter([1, 2, 3]), "iterator", next),
         (lambda: itertools.cycle([1, 2, 3]), "iterator", next),
         (numbers, "iterator", next),
@@ -144,17 +144,30 @@ def test_places_are_found_in_variables_attributes_and_around() -> None:
         assert around.size and opt and mean and options
         return places(train, [sys._getframe()], {})
 
-    found = {place.name: place for place in train(loops.Trainer()).values()}
+    found = {place.name: place for place in train(sound_loops.Trainer()).values()}
     assert {"opt.velocity", "opt.weights", "mean", "options['inner']", "around"} <= set(found)
     assert found["around"].scope == "global" and found["mean"].scope == "local"
     assert found["opt.velocity"].owner == "Closed" and found["opt.velocity"].root == "opt"
     found["opt.velocity"].bind("other")
 
 
+def test_the_slot_and_its_member_are_no_place() -> None:
+    seen: list[str] = []
+
+    def train(slot: warren.Slot) -> None:
+        for member in slot:
+            member.state = {"x": 1.0}
+            seen.extend(place.name for place in places(train, [sys._getframe()], {}).values())
+            member.report(member["lr"])
+
+    warren.check(train, space=loops.LR, goal="max")
+    assert "seen" in seen and not [name for name in seen if name.startswith(("slot", "member"))]
+
+
 def test_the_functions_behind_a_training_function_are_found() -> None:
-    task = loops.TASK
+    task = sound_loops.TASK
     assert [one.__name__ for one in roots(task)] == ["init", "train_interval", "evaluate"]
-    assert next(roots(functools.partial(functools.partial(loops.sound)))).__name__ == "sound"
+    assert next(roots(functools.partial(functools.partial(sound_loops.sound)))).__name__ == "sound"
 
     class Callable_:
         def __call__(self, slot: Any) -> None:
@@ -243,7 +256,7 @@ def test_estimates_are_those_of_the_whole_run() -> None:
 
 def test_the_check_measures_what_it_estimates() -> None:
     findings = warren.check(
-        loops.sound, space=loops.SPACE, goal="max", population=8, intervals=10, workers=4, store="runs/x.db"
+        sound_loops.sound, space=loops.SPACE, goal="max", population=8, intervals=10, workers=4, store="runs/x.db"
     )
     one = findings.estimates
     assert one is not None
@@ -257,7 +270,7 @@ def test_a_long_check_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch
     now = itertools.count()
     monkeypatch.setattr(preflight.time, "perf_counter", lambda: float(next(now)))
     said: list[str] = []
-    warren.check(loops.sound, space=loops.SPACE, goal="max", tell=said.append)
+    warren.check(sound_loops.sound, space=loops.SPACE, goal="max", tell=said.append)
     assert said == ["an interval takes 1 s; the check about 8 s"]
     said.clear()
     warren.check(loops.average_local, space=loops.LR, goal="max", tell=said.append)
@@ -283,5 +296,5 @@ def test_times_and_sizes_are_as_people_say_them() -> None:
 )
 def test_a_wrong_request_is_refused(arguments: dict[str, Any], error: type, words: str) -> None:
     with pytest.raises(error) as caught:
-        warren.check(loops.sound, **{"space": loops.SPACE, "goal": "max", **arguments})
+        warren.check(sound_loops.sound, **{"space": loops.SPACE, "goal": "max", **arguments})
     assert words in str(caught.value) and "\n" not in str(caught.value)

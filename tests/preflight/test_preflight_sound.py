@@ -11,10 +11,11 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from tests.preflight import loops
+from tests.preflight import loops, sound_loops
 from tests.preflight.test_preflight_faults import WIDTH, found
 
 import warren
+from warren.preflight import shelf
 from warren.zoo.toy.figure2 import INITIAL
 from warren.zoo.toy.quadratic import Regimes
 from warren.zoo.toy.tasks import HILL
@@ -31,15 +32,15 @@ HEIGHTS = {"h0": warren.Float(0.0, 1.0), "h1": warren.Float(0.0, 1.0)}
 @pytest.mark.parametrize(
     ("train", "space"),
     [
-        (loops.sound, loops.SPACE),
-        (loops.resets, loops.NOISE),
-        (loops.value, loops.LR),
-        (loops.keeps, loops.LR),
-        (loops.shaped, WIDTH),
-        (loops.generator_tracked, loops.LR),
-        (loops.branches, BRANCHES),
-        (loops.owned, loops.LR),
-        (loops.TASK, loops.LR),
+        (sound_loops.sound, loops.SPACE),
+        (sound_loops.resets, loops.NOISE),
+        (sound_loops.value, loops.LR),
+        (sound_loops.keeps, loops.LR),
+        (sound_loops.shaped, WIDTH),
+        (sound_loops.generator_tracked, loops.LR),
+        (sound_loops.branches, BRANCHES),
+        (sound_loops.owned, loops.LR),
+        (sound_loops.TASK, loops.LR),
     ],
 )
 def test_a_sound_loop_has_no_finding(train: Any, space: Any) -> None:
@@ -50,7 +51,7 @@ def test_a_sound_loop_has_no_finding(train: Any, space: Any) -> None:
 
 @pytest.mark.parametrize("population", [1, 2])
 def test_a_small_population_can_be_checked(population: int) -> None:
-    findings = found(loops.sound, loops.SPACE, population=population)
+    findings = found(sound_loops.sound, loops.SPACE, population=population)
     assert findings.all == () and findings.estimates is not None and findings.estimates.population == population
 
 
@@ -63,13 +64,17 @@ def test_nothing_is_left_behind_and_nothing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shelf, "SMALL", 0)
     folders: set[str] = set()
+    files = [0]
 
     def train(slot: warren.Slot) -> None:
         folders.update(path.name for path in tmp_path.iterdir())
-        loops.sound(slot)
+        files.append(len(list(tmp_path.glob("*/*"))))
+        loops.average_local(slot)
 
-    assert warren.check(train, space=loops.SPACE, goal="max").ok
+    assert not warren.check(train, space=loops.LR, goal="max").ok
+    assert 0 < max(files) < 8, "states of a search are forgotten with each of its trials"
     assert len(folders) == 1 and list(tmp_path.iterdir()) == [] and capfd.readouterr() == ("", "")
 
 
@@ -98,7 +103,7 @@ def test_a_profiler_of_the_users_is_left_alone() -> None:
 
     sys.setprofile(profile)
     try:
-        findings = found(loops.sound, loops.SPACE)
+        findings = found(sound_loops.sound, loops.SPACE)
         assert sys.getprofile() is profile and len(calls) > 100
     finally:
         sys.setprofile(None)

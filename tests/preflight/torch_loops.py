@@ -162,6 +162,30 @@ def teacher(slot: warren.Slot) -> None:
         member.report(evaluate(net))
 
 
+def teacher_by_hand(slot: warren.Slot) -> None:
+    net, old = Classifier(), Classifier()
+    slot.track(net=net, old=old)
+    for member in slot:
+        net.train()
+        for rows in torch.randperm(64).split(16):
+            with torch.no_grad():
+                target = old(DATA[rows])
+            loss = ((net(DATA[rows]) - target) ** 2).mean() + ((net(DATA[rows]) - LABELS[rows]) ** 2).mean()
+            for weights, slope in zip(net.parameters(), torch.autograd.grad(loss, net.parameters()), strict=True):
+                weights.data -= member["lr"] * slope
+        member.report(evaluate(net))
+
+
+def only_remembered(slot: warren.Slot) -> None:
+    net, opt = objects()
+    slot.track(net=net, opt=opt)
+    for member in slot:
+        for group in opt.param_groups:
+            group["rate"] = 2 * member["rate"]  # which Adam does not know
+        train_once(net, opt)
+        member.report(evaluate(net))
+
+
 def generator_seeded(slot: warren.Slot) -> None:
     net, opt = objects()
     order = torch.Generator().manual_seed(slot.seed)

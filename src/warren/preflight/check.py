@@ -12,15 +12,16 @@ import numpy as np
 
 from warren.errors import CheckpointError
 from warren.population import Assign, MemberRow, Plan, changed
-from warren.preflight import words
+from warren.preflight import exact, words
 from warren.preflight.compare import Difference, Outcome, compare, differences, part
 from warren.preflight.effects import comes_later, has_effect, variants
 from warren.preflight.evaluation import Evaluations, Trained, watched
 from warren.preflight.findings import Finding, Level, duration
 from warren.preflight.hunt import Hunt, agree, equal_starts, hunt, moved, switched
 from warren.preflight.kinds import kind_of
+from warren.preflight.shelf import Shelf
 from warren.preflight.trials import Bench, Broken, Look, Trying, following
-from warren.training import Play, Scratch, Settings, Slot, Task, Watch
+from warren.training import Play, Settings, Slot, Task, Watch
 
 Tell = Callable[[str], None]
 
@@ -59,7 +60,7 @@ class Check:
         train: Callable[[Slot], Any],
         settings: Settings,
         plan: Plan,
-        states: Scratch,
+        states: Shelf,
         clock: Callable[[], float],
         tell: Tell,
     ) -> None:
@@ -78,6 +79,7 @@ class Check:
             if isinstance(one, Assign)
         ]
         self._tolerance = 0.0
+        self._exact = False
         self._read: frozenset[str] = frozenset()
 
     @property
@@ -87,8 +89,8 @@ class Check:
 
     def run(self) -> None:
         """Carry out the trials."""
-        with contextlib.suppress(_Over):
-            self._trials()
+        with contextlib.suppress(_Over), contextlib.ExitStack() as modes:
+            self._trials(modes)
         self.findings += [
             Finding(level="fault", kind="hyperparameter", subject=name, message=message, remedy=remedy)
             for name, message, remedy in self._watch.said()
@@ -96,15 +98,21 @@ class Check:
         order = {"fault": 0, "note": 1}
         self.findings.sort(key=lambda one: order[one.level])
 
-    def _trials(self) -> None:
+    def _trials(self, modes: contextlib.ExitStack) -> None:
         row, first, second, other = self._straight()
+        difference = self._again(row, first)
+        if difference is not None and exact.uses_gpu():
+            modes.enter_context(exact.exactly())
+            self._exact = True
+            row, first, second, other = self._straight()
+            before, difference = difference, self._again(row, first)
+            if difference is None:
+                self.findings.append(words.inexact(before, row.member, mended=True))
+        if difference is not None and not self._unequal(row, difference):
+            return
         after = following(row, first)
-        equal, stayed = self._again_and_moved(row, after, first, second)
-        if not equal:
-            return
-        if stayed is None:
-            return
-        self._switched(row, after, other, stayed, moved_well=compare(second, stayed, self._states) is None)
+        difference, stayed = self._moved(row, after, second)
+        self._switched(row, after, other, stayed, moved_well=difference is None)
         self._rebuilt(row, first)
 
     # -- the trials ---------------------------------------------------------------------------------------------
@@ -142,10 +150,8 @@ class Check:
         if first.checkpoint is not None:
             self.size = first.checkpoint.size
 
-    def _again_and_moved(
-        self, row: MemberRow, after: MemberRow, first: Outcome, second: Outcome
-    ) -> tuple[bool, Outcome | None]:
-        """The first interval again, watched; then the second one in a fresh slot."""
+    def _again(self, row: MemberRow, first: Outcome) -> Difference | None:
+        """The first interval again, in fresh objects, with an eye on evaluation."""
         again: list[Outcome] = []
         look = Evaluations()
         train = self._bench.train
@@ -154,22 +160,24 @@ class Check:
             look,
             train=watched(train, lambda seen: look.found.setdefault(seen)) if isinstance(train, Task) else None,
         )
-        self.findings += [words.evaluation(seen) for seen in _by_function(look.found)]
-        difference = compare(first, again[0], self._states)
-        if difference is not None and not self._unequal(row, difference):
-            return False, None
+        if not self._exact:  # what it sees then it has seen before
+            self.findings += [words.evaluation(seen) for seen in _by_function(look.found)]
+        return compare(first, again[0], self._states)
+
+    def _moved(self, row: MemberRow, after: MemberRow, second: Outcome) -> tuple[Difference | None, Outcome]:
+        """The second interval in a fresh slot."""
         there: list[Outcome] = []
         trip = _RoundTrip(self._states)
         self._act(_alone(after, there), trip)
+        difference = compare(second, there[0], self._states, self._tolerance)
         if trip.lossy is not None:
             self.findings.append(trip.lossy)
-        difference = compare(second, there[0], self._states, self._tolerance)
-        if difference is not None and trip.lossy is None:
+        elif difference is not None:
             self._search("a move changes the training; looking for what is lost")
             same = agree(self._bench, second, self._tolerance)
             found = hunt(self._bench, moved(row, after), same, ("end",), ("load",), tries=_TRIES)
-            self.findings += words.lost(found, difference, False, self._level(found))
-        return True, there[0]
+            self.findings += words.lost(found, difference, self._level(found))
+        return difference, there[0]
 
     def _unequal(self, row: MemberRow, difference: Difference) -> bool:
         """Two equal starts differ; returns whether other trials can be compared all the same."""
@@ -179,9 +187,10 @@ class Check:
         found = hunt(self._bench, equal_starts(row), same, moments, moments, tries=_TRIES)  # type: ignore[arg-type]
         if not found.proven and difference.distance <= _NOISE:
             self._tolerance = difference.distance * _ROOM
-            self.findings.append(words.inexact(difference, row.member))
+            self.findings.append(words.inexact(difference, row.member, mended=False))
             return True
-        self.findings += words.unseeded(found, difference, row.member)
+        level: Level = "note" if self._exact and not found.proven else "fault"
+        self.findings += words.unseeded(found, difference, row.member, level)
         return False
 
     def _switched(
@@ -279,7 +288,7 @@ class _Kinds(Look):
 class _RoundTrip(Look):
     """Compares the state right after a load with the one that was loaded."""
 
-    def __init__(self, states: Scratch) -> None:
+    def __init__(self, states: Shelf) -> None:
         self.lossy: Finding | None = None
         self._states = states
 

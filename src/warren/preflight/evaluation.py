@@ -96,7 +96,7 @@ class Evaluations(Look):
         """See `Look`."""
         if self._on:
             sys.setprofile(None)
-        self._on, self._slot, self._inside = False, None, None
+        self._on, self._slot, self._inside, self._before = False, None, None, {}
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

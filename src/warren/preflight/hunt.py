@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from warren.population import MemberRow
 from warren.preflight.compare import Outcome, compare, differences
-from warren.preflight.kinds import RANK, mark, take
+from warren.preflight.kinds import RANK, Put, mark, take
 from warren.preflight.places import Place, nowhere, places
 from warren.preflight.trials import Bench, Broken, Look, Trying
 from warren.state import clone
@@ -57,7 +57,7 @@ class Carry(Look):
         self._taking = taking
         self._putting = putting
         self._wanted = wanted
-        self._taken: dict[tuple[Moment, str], tuple[bytes | None, Callable[[Any, Callable[[Any], None]], None]]] = {}
+        self._taken: dict[tuple[Moment, str], tuple[bytes | None, Put | None]] = {}
         self._tree: dict[str, Any] | None = None
         self._tracked: set[str] = set()
         self._marks: dict[str, bytes | None] = {}
@@ -97,11 +97,9 @@ class Carry(Look):
                 continue  # the interval has not changed it
             if moment != "end" and _large(place):
                 continue
-            state = take(place.value)
-            if state is not None:
-                self._taken[moment, key] = now, state
-                if place.tracked is not None:
-                    self._tracked.add(key)
+            self._taken[moment, key] = now, take(place.value)
+            if place.tracked is not None:
+                self._tracked.add(key)
 
     def _put(self, moment: Moment, slot: Trying, frames: list[FrameType]) -> None:
         # What is taken at the end of an interval is put in where the next one begins.
@@ -120,7 +118,7 @@ class Carry(Look):
                 continue
             # Without the thing itself, which would keep a whole call's objects in memory.
             self.suspects.setdefault(key, replace(place, value=None, bind=nowhere))
-            if self._wanted is None or key in self._wanted:
+            if put is not None and (self._wanted is None or key in self._wanted):
                 with contextlib.suppress(Exception):  # what does not let itself be changed stays as it is
                     put(place.value, place.bind)
 
@@ -128,8 +126,6 @@ class Carry(Look):
         """Whether a thing is none that was loaded: a tracked array is suspect only where its name was bound anew."""
         if place.tracked is None:
             return True
-        if "begin" in self._taking:
-            return False  # the state as a whole is a suspect there
         return place.kind not in ("array", "tensor") or bool(place.owner) or place.key not in self._tracked
 
 
@@ -168,8 +164,9 @@ def hunt(
             carry = Carry(bench.train, taking, putting, wanted)
             outcomes: list[Outcome] = []
             try:
-                bench.act(restage(carry, outcomes), carry, quiet=True)
-                known[wanted] = same(outcomes)
+                with bench.states.lent():
+                    bench.act(restage(carry, outcomes), carry, quiet=True)
+                    known[wanted] = same(outcomes)
             except Broken:  # a loop need not bear what is done to it here
                 known[wanted] = False
             if wanted is None:

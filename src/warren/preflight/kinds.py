@@ -11,7 +11,7 @@ import types
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -29,6 +29,9 @@ RANK: tuple[Kind, ...] = (
 )  # fmt: skip
 """Whom to suspect first."""
 
+Put: TypeAlias = "Callable[[Any, Callable[[Any], None]], None]"
+"""Puts a state into a thing of its kind, or binds the thing's name anew."""
+
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
 _FIXED = (
     type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.FrameType,
@@ -44,7 +47,7 @@ class Opaque(Exception):
 
 def kind_of(value: Any) -> Kind | None:
     """What something is, or None for what holds no state that could be told."""
-    if isinstance(value, _FIXED) or type(value).__module__.startswith("warren.training"):
+    if isinstance(value, _FIXED) or _is_ours(value):
         return None
     if isinstance(value, _PLAIN):
         return "number"
@@ -90,7 +93,7 @@ def mark(value: Any) -> bytes | None:
     return reader.sha.digest()
 
 
-def take(value: Any) -> Callable[[Any, Callable[[Any], None]], None] | None:
+def take(value: Any) -> Put | None:
     """Take the state out of something.
 
     Args:
@@ -106,7 +109,7 @@ def take(value: Any) -> Callable[[Any, Callable[[Any], None]], None] | None:
     return None
 
 
-def _take(value: Any) -> Callable[[Any, Callable[[Any], None]], None] | None:
+def _take(value: Any) -> Put | None:
     kind = kind_of(value)
     if kind in ("array", "tensor"):
         return _put_array(clone(value))
@@ -130,7 +133,7 @@ def _take(value: Any) -> Callable[[Any, Callable[[Any], None]], None] | None:
     return None
 
 
-def _put_array(array: Any) -> Callable[[Any, Callable[[Any], None]], None]:
+def _put_array(array: Any) -> Put:
     def put(target: Any, bind: Callable[[Any], None]) -> None:
         if type(target) is type(array) and target.shape == array.shape and target.dtype == array.dtype:
             adapt("it", target).restore(array)
@@ -209,6 +212,12 @@ class _Reader:
 
     def _say(self, text: str) -> None:
         self.sha.update(text.encode("utf-8", "replace") + b"\0")
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether something is warren's own, such as the slot and its member; the zoo's models are a user's."""
+    module = type(value).__module__
+    return module.startswith("warren.") and not module.startswith("warren.zoo.")
 
 
 def _is_generator(value: Any) -> bool:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from warren.checkpoints import LocalCheckpoints
 from warren.population import Plan, most_checkpoints
 from warren.preflight.check import Check, Tell, distinct
 from warren.preflight.findings import Estimates, Findings
-from warren.training import Scratch, Settings, Slot
+from warren.preflight.shelf import Shelf
+from warren.training import Settings, Slot
 
 
 def check_loop(
@@ -42,7 +42,7 @@ def check_loop(
     """
     begun = clock()
     with tempfile.TemporaryDirectory(prefix="warren-check-") as folder:
-        check = Check(train, settings, plan, Scratch(LocalCheckpoints(folder)), clock, tell)
+        check = Check(train, settings, plan, Shelf(folder), clock, tell)
         check.run()
     estimates = None
     if check.size is not None:

@@ -140,7 +140,7 @@ class _Walk:
             # Its own state is in the checkpoint; what it does not give away is in its attributes.
             if kind == "module" or (is_own(value) and kind not in ("generator", "optimizer")):
                 inner(of=mine)
-        elif (kind == "object" and is_own(value)) or (kind == "container" and not _simple(value)):
+        elif kind == "object" or (kind == "container" and not _simple(value)):
             inner(of=of)
         else:
             self._keep(scope, key, name, root, kind, value, bind, owner, mine or of)
@@ -157,6 +157,7 @@ class _Walk:
 
     def _inner(self, scope: Scope, key: str, name: str, root: str, value: Any, depth: int, *, of: str | None) -> None:
         owner = type(value).__name__
+        deeper = 1 if kind_of(value) != "object" or is_own(value) else 2  # others' objects are not searched far
         if isinstance(value, dict):
             parts = [(f"[{part!r}]", one, _in(value, part)) for part, one in value.items()]
         elif isinstance(value, (list, tuple)):
@@ -169,7 +170,7 @@ class _Walk:
         else:
             parts = [(f".{part}", one, _in(vars(value), part)) for part, one in vars(value).items()]
         for part, one, bind in parts:
-            self.visit(scope, key + part, name + part, root, one, bind, owner=owner, of=of, depth=depth + 1)
+            self.visit(scope, key + part, name + part, root, one, bind, owner=owner, of=of, depth=depth + deeper)
 
 
 def _simple(value: Any) -> bool:

@@ -14,6 +14,7 @@ from warren.errors import WarrenError
 from warren.population import MemberRow, Report, changed
 from warren.preflight.compare import Outcome
 from warren.preflight.findings import Finding
+from warren.preflight.shelf import Shelf
 from warren.training import Member, Play, Saver, Script, Settings, Slot, Source, Watch, perform
 from warren.training.tracked import OnExploit
 
@@ -148,7 +149,7 @@ class Bench:
         self,
         train: Callable[[Slot], Any],
         settings: Settings,
-        states: Saver,
+        states: Shelf,
         watch: Watch,
         clock: Callable[[], float],
     ) -> None:
@@ -184,7 +185,7 @@ class Bench:
         trial = Trial(self.settings, play, self.states, clock=self.clock, look=watching, live=live)
         watch = Watch((), lambda message: None) if quiet else self.watch
         try:
-            perform(train or self.train, trial, watch, Trying)
+            perform(self.train if train is None else train, trial, watch, Trying)
         except WarrenError as error:
             raise Broken(_mistake(error)) from error
         except (Exception, SystemExit) as error:

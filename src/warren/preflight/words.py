@@ -15,7 +15,7 @@ from warren.preflight.places import Place
 _WORDS: dict[Kind, str] = {"container": "variable", "number": "variable"}
 
 
-def unseeded(hunt: Hunt, difference: Difference, member: int) -> Iterable[Finding]:
+def unseeded(hunt: Hunt, difference: Difference, member: int, level: Level = "fault") -> Iterable[Finding]:
     """Two fresh starts of one member were not equal."""
     seen = f"two equal starts of member {member} differ ({difference})"
     for group in _groups(hunt.culprits) if hunt.proven else ():
@@ -28,7 +28,7 @@ def unseeded(hunt: Hunt, difference: Difference, member: int) -> Iterable[Findin
         else:
             why = f"{what} is another one at each call"
         yield Finding(
-            level="fault", kind="unseeded", subject=place.name, message=f"{why}: {seen}", remedy=_start_anew(place)
+            level=level, kind="unseeded", subject=place.name, message=f"{why}: {seen}", remedy=_start_anew(place)
         )
     if hunt.proven and hunt.culprits:
         return
@@ -37,26 +37,26 @@ def unseeded(hunt: Hunt, difference: Difference, member: int) -> Iterable[Findin
     else:
         message = f"{seen}: something draws numbers that warren does not seed{_suspects(hunt)}"
     yield Finding(
-        level="fault", kind="unseeded", subject="", message=message,
+        level=level, kind="unseeded", subject="", message=message,
         remedy="draw from member.rng, from the global generators, or from generators that are seeded with slot.seed",
     )  # fmt: skip
 
 
-def inexact(difference: Difference, member: int) -> Finding:
-    """Two fresh starts of one member differed by next to nothing."""
-    return Finding(
-        level="note", kind="unseeded", subject="",
-        message=f"two equal starts of member {member} differ by {difference.distance:.1g} of their size: the "
-        "arithmetic does not seem to be repeatable, as on a GPU",
-        remedy="differences of that size were taken for none; torch.use_deterministic_algorithms(True) finds more",
-    )  # fmt: skip
+def inexact(difference: Difference, member: int, *, mended: bool) -> Finding:
+    """Two fresh starts of one member differed by the arithmetic only."""
+    if mended:
+        why = "are equal with deterministic algorithms: the arithmetic of the GPU does not repeat to the bit"
+        remedy = "the rest was compared with torch.use_deterministic_algorithms(True); set it where runs shall repeat"
+    else:
+        why = f"by {difference.distance:.1g} of their size: the arithmetic does not seem to repeat to the bit"
+        remedy = "differences of that size were taken for none in all the rest"
+    message = f"two equal starts of member {member} differ {'and ' if mended else ''}{why}"
+    return Finding(level="note", kind="unseeded", subject="", message=message, remedy=remedy)
 
 
-def lost(hunt: Hunt, difference: Difference, also: bool, level: Level = "fault") -> Iterable[Finding]:
+def lost(hunt: Hunt, difference: Difference, level: Level = "fault") -> Iterable[Finding]:
     """A move to a fresh slot changed the next interval."""
     seen = f"after a move to a fresh slot, interval 2 came out otherwise ({difference})"
-    if also:
-        seen += ", and what stays behind is met by the next member"
     yield from _state(hunt, seen, "lost", level)
 
 
