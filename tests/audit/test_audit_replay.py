@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from tests.training import loops
 
 import warren
 from warren.audit import replay
-from warren.population import Assign, Keys, Plan, View
+from warren.checkpoints import MemoryCheckpoints
+from warren.engines.work import work
+from warren.population import Assign, Keys, Plan, RunRow, View
 from warren.results import Result
 from warren.runs import replay as replay_store
 from warren.space import Space
+from warren.stores import MemoryStore
 from warren.strategies import PBT
-from warren.training import Settings
+from warren.training import Settings, States, Turns
 
 COMMON: dict[str, Any] = {"space": loops.SPACE, "goal": "max", "population": 6, "intervals": 8, "seed": 5}
 
@@ -164,3 +168,59 @@ def test_decisions_of_older_versions_are_counted_and_left_out(tmp_path: Path) ->
     found = replay_store(store)
     assert (found.unknown, found.different) == (whole.actions, ())
     assert "older version" in str(found)
+
+
+def test_a_run_of_many_intervals_that_grew(tmp_path: Path) -> None:
+    """New members begin where everybody else has been: what they compare with is not forgotten before them."""
+    store = tmp_path / "run.db"
+    given: dict[str, Any] = {**COMMON, "intervals": 95, "store": store, "workers": 1}
+    warren.run(loops.quadratic, **{**given, "population": 44})
+    result = warren.run(loops.quadratic, **{**given, "population": 47})
+    assert len(result.intervals) > 4096
+    assert replay_store(store).different == ()
+    first = [row for row in result.intervals if row.member >= 44 and row.origin == "exploit"]
+    assert min(row.interval for row in first) < 10
+
+
+def test_a_run_that_goes_on_while_it_is_looked_at() -> None:
+    """What comes in between two reads is left out."""
+    result = warren.run(loops.quadratic, **COMMON)
+    whole = result.store
+
+    class Growing:
+        """Gives the reports of an earlier revision, and the events of now."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(whole, name)
+
+        def changes(self, since: int) -> Any:
+            turn = whole.changes(since)
+            early = [row for row in turn.news if row.revision <= 60]
+            return replace(turn, news=early, run=replace(turn.run, revision=60))
+
+    found = replay(Growing(), settings(result, PBT()))  # type: ignore[arg-type]
+    assert found.different == ()
+    assert 0 < found.decisions < replay(whole, settings(result, PBT())).decisions
+
+
+def test_an_extension_between_a_decision_and_its_report() -> None:
+    """The report of the interval that would have been the last is no boundary any more."""
+    store, checkpoints = MemoryStore(), MemoryCheckpoints()
+    given = Settings(space=Space(loops.SPACE), strategy=PBT(every=3, warmup=0), goal="max", population=2, seed=0)
+    plan = given.strategy.start(given.space, 2, Keys(seed=0, member=-1, interval=0))
+    store.create(RunRow(limit=4), {"population": 2}, plan)
+    states = States(store, checkpoints)
+    turns = Turns(store, states, given, worker="w", clock=time.perf_counter, sleep=time.sleep)
+
+    def train(slot: warren.Slot) -> None:
+        x = np.array([3.0, 0.0])
+        slot.track(x=x)
+        for member in slot:
+            loops.step(x, member)
+            if member.id == 1 and member.budget == 3:
+                store.extend(9, Plan())
+            member.report(-float(x[0] ** 2))
+
+    work(train, turns)
+    assert [row.boundary for row in store.intervals() if row.member == 1] == [i % 3 == 0 for i in range(1, 10)]
+    assert replay(store, given).different == ()

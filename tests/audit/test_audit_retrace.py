@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ from tests.training import loops
 import warren
 from warren.audit import Retraced, retrace
 from warren.checkpoints import MemoryCheckpoints
-from warren.errors import InvalidValue
+from warren.engines.work import work
+from warren.errors import InvalidValue, RunFailed
+from warren.population import Assign, Keys, Plan, RunRow, View
 from warren.results import Result
 from warren.space import Space
-from warren.training import Rng, Settings
+from warren.stores import MemoryStore
+from warren.testing.check import check
+from warren.training import Rng, Settings, States, Turns
 
 COMMON: dict[str, Any] = {"space": loops.SPACE, "goal": "max", "population": 5, "intervals": 7, "seed": 2}
 
@@ -191,3 +195,150 @@ def test_a_state_that_was_not_saved() -> None:
     settings = Settings(space=Space(loops.SPACE), strategy=warren.PBT(), goal="max", population=5, seed=2)
     with pytest.raises(InvalidValue, match="was not saved"):
         retrace(loops.quadratic, settings, rows, bare, MemoryCheckpoints(), clock=time.perf_counter)
+
+
+def keeping(result_of: Any, damage: Any, train: Any = keeper, warm: Any = None) -> list[Retraced]:
+    """A run in which `damage` is called after each turn, and the retraced lineages of all members."""
+    settings = Settings(space=Space(loops.SPACE), strategy=result_of, goal="max", population=3, seed=2)
+    store = MemoryStore()
+    states = States(store, MemoryCheckpoints())
+    plan = settings.strategy.start(settings.space, 3, Keys(seed=2, member=-1, interval=0))
+    given = []
+    if warm is not None:
+        given = [states.save(warm)]
+        actions = [replace(a, via="copy", sources=(given[0].name,)) for a in plan.actions if isinstance(a, Assign)]
+        plan = replace(plan, actions=tuple(actions))
+    store.create(RunRow(limit=6), {"population": 3}, plan, given)
+    turns = Turns(
+        store, states, settings, worker="w", clock=time.perf_counter, sleep=time.sleep, observe=lambda: damage(store)
+    )
+    work(train, turns)
+    assert check(store, states) == []
+    rows = {row.id: row for row in store.intervals()}
+    ends = [max(r.id for r in rows.values() if r.member == m and r.checkpoint is not None) for m in range(3)]
+    return [
+        retrace(train, settings, rows, rows[end], MemoryCheckpoints(), clock=time.perf_counter, warm=warm)
+        for end in ends
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """Member 0 copies member 1 after its third interval; who is failing copies member 1."""
+
+    at: int = 3
+
+    def start(self, space: Space, size: int, keys: Keys) -> Plan:
+        return warren.PBT().start(space, size, keys)
+
+    def decide(self, view: View, keys: Keys) -> Plan:
+        donor = view.source(1)
+        mine = view.due.member == 0 and view.at == self.at
+        if donor is None or donor.checkpoint is None or not (mine or (view.failing and view.due.member != 1)):
+            return Plan()
+        values = donor.hyperparameters
+        return Plan(actions=(Assign(member=view.due.member, hyperparameters=values, sources=(donor.checkpoint,)),))
+
+
+def newest(store: Any) -> None:
+    """Member 0's newest state is damaged before it copies."""
+    row = store.member(0)
+    if row.state == "waiting" and row.budget == 3 and row.origin == "continue":
+        store.damaged({row.start: "cut short"})
+
+
+def all_of_them(store: Any) -> None:
+    """All its states are."""
+    row = store.member(0)
+    if row.state == "waiting" and row.budget == 3 and row.origin == "continue":
+        store.damaged({one.name: "cut short" for one in store.checkpoints() if one.member == 0})
+
+
+def set_aside(store: Any) -> None:
+    """Its own state is, while it trains from the copy: its bytes in the store change."""
+    row = store.member(0)
+    if row.state == "leased" and row.kept is not None:
+        known = store._rows._checkpoints
+        known[row.kept] = replace(known[row.kept], inline=known[row.kept].inline[:-1] + b"?")
+
+
+def failing_first(slot: warren.Slot) -> None:
+    """As `keeper`; member 2 fails in its first interval until it was given another's state."""
+    x, own = np.array([3.0, 0.0]), np.zeros(1)
+    slot.track(x=x)
+    slot.track(on_exploit="keep", own=own)
+    for member in slot:
+        own += member.id + member["lr"]
+        x[0] += 1e-3 * own[0]
+        if member.id == 2 and member.budget == 0 and member.arrival != "exploited":
+            raise RuntimeError("not from here")
+        loops.step(x, member)
+        member.report(-float(x[0] ** 2))
+
+
+WARM = {"x": np.array([2.0, 0.1]), "own": np.array([5.0])}
+
+
+@pytest.mark.parametrize("damage", [lambda store: None, newest, all_of_them, set_aside])
+def test_what_stayed_is_what_the_record_says(damage: Any) -> None:
+    """An older state after a fall back, new objects where it was damaged or none was left."""
+    assert [found.different for found in keeping(Copies(), damage)] == [None] * 3
+
+
+@pytest.mark.parametrize("warm", [None, WARM])
+def test_what_stayed_of_a_member_that_was_rescued_at_once(warm: Any) -> None:
+    assert [found.different for found in keeping(Copies(at=99), lambda store: None, failing_first, warm)] == [None] * 3
+
+
+def test_a_score_that_came_later_is_not_the_trainings() -> None:
+    def train(slot: warren.Slot) -> None:
+        x = np.array([3.0, 0.0])
+        slot.track(x=x)
+        for member in slot:
+            loops.step(x, member)
+            member.report(warren.PENDING)
+
+    result = warren.run(train, **COMMON)
+    for row in result.intervals:
+        result.store.score(row.id, float(row.id))
+    late = open_again(result)
+    for member in range(5):
+        assert again(train, late, member).different is None
+
+
+def open_again(result: Result) -> Result:
+    return Result(result.store, result.states, goal="max", held_out=None)
+
+
+def test_user_code_that_raises_now_is_told_with_its_place() -> None:
+    result = warren.run(loops.quadratic, **COMMON)
+
+    def broken(slot: warren.Slot) -> None:
+        x = np.array([3.0, 0.0])
+        slot.track(x=x)
+        for member in slot:
+            loops.step(x, member)
+            if member.budget == 2:
+                raise ZeroDivisionError("since then")
+            member.report(-float(x[0] ** 2))
+
+    with pytest.raises(RunFailed, match=r"interval 3 of member \d raised(.|\n)*since then"):
+        again(broken, result)
+
+
+def test_a_long_lineage_is_not_quadratic_and_keeps_few_states() -> None:
+    """Counted and not timed: how many states there are at a time, and how often the order is walked."""
+    result = warren.run(loops.quadratic, **{**COMMON, "population": 1, "intervals": 400})
+    kept = MemoryCheckpoints()
+    most = 0
+
+    def observe(step: Any, left: int) -> None:
+        nonlocal most
+        most = max(most, len(list(kept.names())))
+
+    settings = Settings(space=Space(loops.SPACE), strategy=warren.PBT(), goal="max", population=1, seed=2)
+    rows = {row.id: row for row in result.intervals}
+    end = rows[max(rows)]
+    found = retrace(loops.quadratic, settings, rows, end, kept, clock=time.perf_counter, observe=observe)
+    assert (len(found.steps), found.different) == (400, None)
+    assert most <= 2

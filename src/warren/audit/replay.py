@@ -81,17 +81,22 @@ def replay(store: Store, settings: Settings) -> Replay:
     Returns:
         What came out the same and what did not.
     """
-    intervals = list(store.changes(0).news)
-    events = store.events()
+    turn = store.changes(0)
+    intervals, now = list(turn.news), turn.run.revision
+    later = store.events()  # a run that goes on may have come further meanwhile
+    events = [event for event in later if event.revision <= now]
+    grown: list[Any] = [event.body for event in later if event.kind == "extend" and event.revision > now]
+    members = int(grown[0]["members_before"]) if grown else len(store.members())
     decisions, unknown = _recorded(intervals, events)
-    past = _Past(store.run(), settings, intervals, events, len(store.members()))
+    past = _Past(turn.run, settings, intervals, events, members)
     different, actions = [], 0
     for decision in sorted(decisions, key=lambda one: one.seen):
         view = past.view(decision)
         plan = decide(settings.strategy, view, settings.seed)
         again = _said([dump(action) for action in plan.actions], plan.memory, plan.intervals)
         actions += bool(plan.actions)
-        recorded = decision.taken if decision.row is None else _went_on(decision.row, plan.intervals, view.limit)
+        row = decision.row
+        recorded = decision.taken if row is None else _went_on(row, plan.intervals, past.limit(row.revision))
         if canonical(recorded) != canonical(again):
             due = decision.due
             different.append(Difference(member=due.member, interval=due.budget, recorded=recorded, again=again))
@@ -152,18 +157,25 @@ class _Past:
     ) -> None:
         self._settings = settings
         self._goal = run.goal
-        self._log = Log(settings.goal, history=settings.history)
+        self._log = Log(settings.goal, history=None)
         self._changes = sorted(_versions(intervals), key=lambda one: (one[0], one[1].id))
         self._at = 0
         self._events = sorted((event for event in events if event.kind in _TURNS), key=lambda event: event.revision)
         self._told = 0
         extends: list[Any] = [event.body for event in self._events if event.kind == "extend"]
         self._limit = int(extends[0].get("intervals_before", run.limit)) if extends else run.limit
+        turns = [event.revision for event in self._events if event.kind == "extend"]
+        ends = [int(body["intervals"]) for body in extends]
+        self._limits = [(0, self._limit), *zip(turns, ends, strict=True)]
         self._size = int(extends[0].get("members_before", members)) if extends else members
         self._sizes = [*(int(body.get("members_before", members)) for body in extends[1:]), members]
         self._quarantined: set[int] = set()
         self._memory: Json = None
         self._version = 0
+
+    def limit(self, revision: int) -> int:
+        """Intervals for each member as of a revision, before or after the present one."""
+        return [limit for since, limit in self._limits if since <= revision][-1]
 
     def view(self, decision: _Decision) -> View:
         """What the decider saw."""

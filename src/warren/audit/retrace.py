@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from warren.checkpoints import CheckpointStore
-from warren.errors import InvalidValue
+from warren.errors import InvalidValue, RunFailed, WarrenError
 from warren.population import IntervalRow, MemberRow, Report
 from warren.state import Tree
 from warren.training import Play, Scratch, Script, Settings, Slot, Watch, perform
@@ -29,9 +31,10 @@ class Step:
 
     @property
     def same(self) -> bool:
-        """Whether it came out as recorded, to the bit."""
+        """Whether it came out as recorded, to the bit. A score that came later was not the training's."""
         recorded = None if self.row.checkpoint is None else self.row.checkpoint.partition("-")[0]
-        return self.score == self.row.score and self.digest == recorded
+        late = self.row.scored != self.row.revision
+        return (late or self.score == self.row.score) and self.digest == recorded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,8 @@ def retrace(
 
     Raises:
         InvalidValue: The record does not have the whole lineage.
-        WarrenError: What the training function does wrong with the slot.
+        RunFailed: The training function raised.
+        WarrenError: What it does wrong with the slot.
     """
     stage = _Stage(intervals, end, Scratch(checkpoints), observe)
     stage.set_warm(warm)
@@ -106,7 +110,12 @@ def retrace(
             stage.own = self._tracked.own()
             return super().next()
 
-    perform(train, script, Watch((), lambda message: None), make=Watched)
+    try:
+        perform(train, script, Watch((), lambda message: None), make=Watched)
+    except WarrenError:
+        raise
+    except Exception:
+        raise RunFailed(f"{stage.place()} raised, and did not in the run:\n{traceback.format_exc()}") from None
     return stage.result()
 
 
@@ -132,9 +141,9 @@ class _Stage:
         self._steps: list[Step] = []
         self._names: dict[int, str] = {}
         self._warm: str | None = None
-        self._saved: dict[str, str] = {}
         self._row: IntervalRow | None = None
-        self._previous = _own_previous(intervals.values())
+        self._by_name = {row.checkpoint: row.id for row in intervals.values() if row.checkpoint is not None}
+        self._uses: Counter[int] = Counter()
 
     def set_warm(self, tree: Tree | None) -> None:
         """Where fresh members of the run started from a given state, keep it."""
@@ -143,6 +152,10 @@ class _Stage:
     def saves(self, row: MemberRow) -> bool:
         """Whether the run saved a state after this interval."""
         return self._row is not None and self._row.checkpoint is not None
+
+    def place(self) -> str:
+        """The interval that is being trained, in words."""
+        return "the beginning" if self._row is None else f"interval {self._row.interval} of member {self._row.member}"
 
     def play(self) -> Play:
         """The members to train. Until the first interval has run, nobody knows whether anything stays behind."""
@@ -154,10 +167,12 @@ class _Stage:
                 report = None
                 yield None
                 report = yield self._member(order[0])
+        self._uses = Counter(need for row in order for need in self._needs(row))
+        self._uses[self._end.id] += 1
         for place, row in enumerate(order):
             if place:
                 report = yield self._member(row)
-            self._take(row, report, order[place + 1 :])
+            self._take(row, report, len(order) - place - 1)
 
     def result(self) -> Retraced:
         """What came of it."""
@@ -190,7 +205,7 @@ class _Stage:
 
     def _kept(self, row: IntervalRow) -> int | None:
         """The interval of its own that a recipient's remaining objects come out of."""
-        return self._previous.get(row.id) if self.own and row.origin in ("exploit", "rescue") else None
+        return self._by_name.get(row.kept) if self.own and row.kept is not None else None
 
     def _member(self, row: IntervalRow) -> MemberRow:
         self._row = row
@@ -198,15 +213,16 @@ class _Stage:
         before = self._intervals[parent] if parent is not None else None
         live = before is not None and before.checkpoint is None
         own = self._kept(row)
+        kept = self._names[own] if own is not None else self._warm if self.own and row.kept is not None else None
         start = self._warm if row.origin == "warm" else None if before is None else self._names.get(before.id)
         return MemberRow(
             member=row.member, state="leased", role=row.role, group=row.group, budget=row.interval - 1,
             age=row.age - 1, hyperparameters=row.hyperparameters, start=start, saved=row.interval - 1,
             parents=row.parents, last=parent if live else None, origin=row.origin, birth=row.birth,
-            kept=None if own is None else self._names[own], failures=row.failures, token="retrace", worker="retrace",
+            kept=kept, failures=row.failures, token="retrace", worker="retrace",
         )  # fmt: skip
 
-    def _take(self, row: IntervalRow, report: Report | None, left: list[IntervalRow]) -> None:
+    def _take(self, row: IntervalRow, report: Report | None, left: int) -> None:
         saved = None if report is None else report.checkpoint
         step = Step(
             row=row, score=None if report is None else report.score, digest=None if saved is None else saved.digest
@@ -214,19 +230,8 @@ class _Stage:
         self._steps.append(step)
         if saved is not None:
             self._names[row.id] = saved.name
-        needed = {need for one in left for need in self._needs(one)} | {row.id, self._end.id}
-        for id in [id for id in self._names if id not in needed]:
-            self.states.forget(self._names.pop(id))
-        self._observe(step, len(left))
-
-
-def _own_previous(intervals: Iterable[IntervalRow]) -> dict[int, int]:
-    """For each interval the newest one of the same member before it whose state was saved."""
-    found: dict[int, int] = {}
-    newest: dict[int, int] = {}
-    for row in sorted(intervals, key=lambda row: row.interval):
-        if row.member in newest:
-            found[row.id] = newest[row.member]
-        if row.checkpoint is not None:
-            newest[row.member] = row.id
-    return found
+        for need in self._needs(row):
+            self._uses[need] -= 1
+            if self._uses[need] == 0 and need in self._names:
+                self.states.forget(self._names.pop(need))
+        self._observe(step, left)

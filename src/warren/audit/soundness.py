@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any
 
 from warren.errors import CheckpointDamaged, CheckpointMissing, WarrenError
-from warren.population import CheckpointRow, IntervalRow, MemberRow, RunRow, better, retained
+from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, better, retained
 from warren.stores import Store
 from warren.training import States
 
@@ -30,12 +31,13 @@ def check(store: Store, states: States | None = None) -> list[str]:
 def damaged_checkpoints(store: Store, states: States) -> dict[str, str]:
     """Checkpoints that are kept and cannot be loaded whole, each with what is wrong with it."""
     found = {}
-    for name in sorted(store.kept()):
+    for row in store.checkpoints():
         try:
-            states.load(name)
+            states.load(row.name)
         except (CheckpointDamaged, CheckpointMissing) as error:
-            found[name] = str(error)
-    return found
+            found[row.name] = str(error)
+    left = store.kept() if found else set()  # a run that goes on may have collected some meanwhile
+    return {name: error for name, error in found.items() if name in left}
 
 
 def _problems(store: Store, states: States | None) -> Iterator[str]:
@@ -67,7 +69,10 @@ def _problems(store: Store, states: States | None) -> Iterator[str]:
             continue
         if source is None or source.checkpoint != name or source.age != checkpoint.age:
             yield f"checkpoint {name} does not belong to its interval: {checkpoint!r} of {source!r}"
-    lost = frozenset(str(row.checkpoint) for row in by_id.values() if row.lost is not None)
+    events = store.events()
+    lost = {str(row.checkpoint) for row in by_id.values() if row.lost is not None}
+    lost |= {str(_body(event)["checkpoint"]) for event in events if event.kind == "damaged"}
+    yield from _copies(by_id, events)
     for member in members:
         yield from _member(member, own[member.member], rows, run, lost)
     yield from _best(run, by_id, kept)
@@ -115,7 +120,7 @@ def _member(
     reports: list[IntervalRow],
     checkpoints: Mapping[str, CheckpointRow],
     run: RunRow,
-    lost: frozenset[str],
+    lost: Set[str],
 ) -> Iterator[str]:
     where = f"member {row.member}"
     numbers = [report.interval for report in reports]
@@ -158,6 +163,25 @@ def _state(row: MemberRow, reports: list[IntervalRow], checkpoints: Mapping[str,
     newest = max((report for report in reports if report.checkpoint is not None), default=None, key=_number)
     if row.origin == "continue" and (newest is None or row.start != newest.checkpoint):
         yield f"{where}: it goes on from {row.start}, and not from its newest checkpoint"
+
+
+def _copies(by_id: Mapping[int, IntervalRow], events: Iterable[EventRow]) -> Iterator[str]:
+    """Whether somebody decided each copy."""
+    decided = {
+        (action["member"], source)
+        for event in events
+        if event.kind == "decision"
+        for action in _body(event)["actions"]
+        for source in action.get("sources", ())
+    }
+    for row in by_id.values():
+        donor = by_id.get(row.parents[0]) if row.parents else None
+        if row.origin in ("exploit", "rescue") and donor is not None and (row.member, donor.checkpoint) not in decided:
+            yield f"interval {row.id} (member {row.member}, {row.interval}): it starts from a copy that nobody decided"
+
+
+def _body(event: EventRow) -> dict[str, Any]:
+    return event.body if isinstance(event.body, dict) else {}
 
 
 def _number(report: IntervalRow) -> int:

@@ -156,8 +156,7 @@ class Follower:
             return
         if row.checkpoint is not None:
             self._where[row.id] = row.member
-        scores.pop(row.interval, None)  # an interval that was trained again is the newest
-        scores[row.interval] = row.score
+        scores[row.interval] = row.score  # one that is known already has a late score; it stays in its place
         while len(scores) > _RECENT:
             del scores[next(iter(scores))]
         if row.origin in _COPIED:

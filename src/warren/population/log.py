@@ -58,8 +58,32 @@ class Log:
         for row in rows:
             self._put(row)
         self.revision = max(self.revision, revision)
-        if self._history is not None and self._added > 4096:
-            self._prune(self._history)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much came in since the last `prune` that another one is worth it."""
+        return self._history is not None and self._added > _CROWD
+
+    def _forget(self, interval: int) -> None:
+        """Facts at an interval or after it are made anew when they are asked for."""
+        for at in [at for at in self._cached if at >= interval]:
+            del self._cached[at]
+
+    def prune(self, floor: int) -> None:
+        """Forget what no decision looks at any more.
+
+        Args:
+            floor: The smallest budget of a member that may still be trained: nobody decides at less.
+        """
+        self._added = 0
+        if self._history is None:
+            return
+        for reports in self._reports.values():
+            keep = bisect_right(reports, floor - self._history, key=_interval)
+            # What is loadable stays, however old: the checkpoint is there and may be asked for.
+            needed = retained(reports)
+            oldest = bisect_right(reports, needed[0].interval - 1, key=_interval) if needed else len(reports)
+            del reports[: min(keep, max(0, len(reports) - 2), oldest)]
 
     def members(self) -> Iterable[int]:
         """Members that have reported."""
@@ -111,10 +135,10 @@ class Log:
         if row.voided is not None:
             if known and reports[place - 1].id == row.id:
                 del reports[place - 1]
-            self._cached.clear()  # rare: a lease was lost with work that had been reported
+            self._forget(row.interval)  # a lease was lost with work that had been reported
         elif known:
             reports[place - 1] = row
-            self._cached.clear()  # rare: a score came late, or a checkpoint was found damaged
+            self._forget(row.interval)  # a score came late, or a checkpoint was found damaged
         else:
             reports.insert(place, row)
             self._added += 1
@@ -123,15 +147,9 @@ class Log:
                     if row.interval <= at:
                         table.put(row)
 
-    def _prune(self, history: int) -> None:
-        self._added = 0
-        floor = min((reports[-1].interval for reports in self._reports.values() if reports), default=0) - history
-        for reports in self._reports.values():
-            keep = bisect_right(reports, floor, key=_interval)
-            # What is loadable stays, however old: the checkpoint is there and may be asked for.
-            needed = retained(reports)
-            oldest = bisect_right(reports, needed[0].interval - 1, key=_interval) if needed else len(reports)
-            del reports[: min(keep, max(0, len(reports) - 2), oldest)]
+
+_CROWD = 4096
+"""Reports that come in between two looks at what can be forgotten."""
 
 
 class _Table:

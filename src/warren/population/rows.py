@@ -102,6 +102,8 @@ class IntervalRow:
         worker: Who trained it.
         seen: Revision of the view that the decision before it was taken on, where that changed nothing; else None.
         failures: Failures in a row of its member before it; from the second on they key its draws.
+        kept: Where the state before it was copied: the member's own checkpoint from before, for tracked objects that
+            are not copied; None where it had none.
         group: Sub-population at that time.
         role: Role at that time.
         tag: The strategy's note at that time.
@@ -134,6 +136,7 @@ class IntervalRow:
     worker: str = ""
     seen: int | None = None
     failures: int = 0
+    kept: str | None = None
     group: str = ""
     role: str = "train"
     tag: Json = None
@@ -288,8 +291,13 @@ class Report:
 
 
 def record_of(row: MemberRow) -> Json:
-    """A member as JSON, for the record of a decision that was taken for it."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(row).items()}
+    """A member as JSON, for the record of a decision for it: without its lease and its last traceback."""
+    without = ("error", "token", "worker", "next")
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(row).items()
+        if name not in without
+    }
 
 
 def recorded_member(record: Json) -> MemberRow | None:

@@ -188,8 +188,9 @@ class Result:
     def final(self) -> list[Trained]:
         """The last state of each member that has a score, best first."""
         last: dict[int, IntervalRow] = {}
+        kept = self.store.kept()
         for row in self.intervals:
-            if row.status == "ok" and row.checkpoint is not None and row.lost is None:
+            if row.status == "ok" and row.checkpoint in kept:
                 last[row.member] = row
         rows = sorted(last.values(), key=lambda row: row.member)
         rows.sort(key=lambda row: row.score or 0.0, reverse=self.goal == "max")

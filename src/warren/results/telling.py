@@ -20,6 +20,8 @@ def damage(event: EventRow) -> str:
     line = f"{whose} is damaged ({str(body['error']).partition(';')[0]})"
     for one in body["fell_back"]:
         line += f"; member {one['member']} {_goes_on(one['to'])}"
+    for member in body.get("bare", ()):
+        line += f"; what member {member} keeps for itself at a copy starts anew"
     return line
 
 

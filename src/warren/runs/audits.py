@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from warren import audit
@@ -17,6 +17,7 @@ from warren.population import IntervalRow
 from warren.runs.opening import Opened, config_of, open_store, recorded
 from warren.state import Tree
 from warren.training.record import settings_of
+from warren.values import Json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,8 @@ def replay(store: str | os.PathLike[str], name: str = "default") -> Replay:
     try:
         config = config_of(opened)
         entry = Entry.load(config["entry"])
-        # A strategy of warren's own needs none of the user's code.
-        own = str(config["strategy"]).count("warren.") and "__main__" not in str(config["strategy"])
+        # A strategy that is warren's own in all its parts needs none of the user's code.
+        own = all(name.startswith("warren.") for name in _names_in(config["strategy"]))
         loaded = Loaded(Entry(kind="parcel") if own else entry)
         return audit.replay(opened.store, settings_of(config, loaded.find()))
     finally:
@@ -92,10 +93,11 @@ def retrace(
     """
     opened, _, loaded, settings = recorded(store, name)
     try:
+        best = opened.store.run().best
         intervals = {row.id: row for row in opened.store.intervals()}
         with tempfile.TemporaryDirectory(prefix="warren-retrace-") as folder:
             return audit.retrace(
-                loaded.train(), settings, intervals, _end(opened, intervals, member, interval),
+                loaded.train(), settings, intervals, _end(opened, intervals, best, member, interval),
                 LocalCheckpoints(folder), clock=time.perf_counter, warm=_warm(opened), observe=observe,
             )  # fmt: skip
     finally:
@@ -141,7 +143,7 @@ def _verified(opened: Opened) -> Verified:
     for _ in range(_TRIES):
         before = opened.store.run()
         problems = audit.check(opened.store, opened.states)
-        kept = [opened.store.checkpoint(name) for name in opened.store.kept()]
+        kept = opened.store.checkpoints()
         damaged = audit.damaged_checkpoints(opened.store, opened.states) if problems else {}
         if opened.store.run().revision == before.revision:
             return Verified(
@@ -154,15 +156,27 @@ def _verified(opened: Opened) -> Verified:
     )
 
 
-def _end(opened: Opened, intervals: dict[int, IntervalRow], member: int | None, interval: int | None) -> IntervalRow:
+def _names_in(record: Json) -> Iterator[str]:
+    """Classes and functions that a recorded setting names."""
+    if isinstance(record, list):
+        for part in record:
+            yield from _names_in(part)
+    elif isinstance(record, dict):
+        yield from (str(record[key]) for key in ("$", "$function") if key in record)
+        for part in record.values():
+            yield from _names_in(part)
+
+
+def _end(
+    opened: Opened, intervals: dict[int, IntervalRow], best: int | None, member: int | None, interval: int | None
+) -> IntervalRow:
     """The interval whose state is wanted."""
     if member is None:
         if interval is not None:
             raise InvalidValue(f"interval={interval} needs member=: say whose")
-        best = opened.store.run().best
-        if best is None:
+        if best is None or best not in intervals:
             raise RunFailed(f"run {opened.name!r} in {opened.location} has no best state yet")
-        return opened.store.interval(best)
+        return intervals[best]
     own = [row for row in intervals.values() if row.member == member and row.checkpoint is not None]
     if interval is not None:
         own = [row for row in own if row.interval == interval]
@@ -174,7 +188,5 @@ def _end(opened: Opened, intervals: dict[int, IntervalRow], member: int | None, 
 
 def _warm(opened: Opened) -> Tree | None:
     """The state that the run was started from, if any."""
-    for name in opened.store.kept():
-        if opened.store.checkpoint(name).member is None:
-            return opened.states.load(name)
-    return None
+    name = next((row.name for row in opened.store.checkpoints() if row.member is None), None)
+    return None if name is None else opened.states.load(name)

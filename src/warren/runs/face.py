@@ -163,7 +163,12 @@ def run(
             checkpoints,
         )
     elif warm is not None:
-        given = next((row for row in map(opened.store.checkpoint, opened.store.kept()) if row.member is None), None)
+        given = next((row for row in opened.store.checkpoints() if row.member is None), None)
+        if given is None and settings.population > len(opened.store.members()):
+            raise InvalidValue(
+                "warm_start: the state that this run began with was damaged and given up, so new members would begin "
+                "otherwise than the first; leave population as it is, or start another run"
+            )
         plan = plan if given is None else warmed(plan, given)
     since = opened.store.run().revision
     threads = reconcile(opened, settings, config, entry, intervals, synchronous, stop, plan)

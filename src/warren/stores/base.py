@@ -167,6 +167,10 @@ class Store(Protocol):
         """Names of the checkpoints that can be loaded."""
         ...
 
+    def checkpoints(self) -> list[CheckpointRow]:
+        """The checkpoints that can be loaded, in one look; `inline` of those inside the store is empty bytes."""
+        ...
+
     def named(self) -> set[str]:
         """Names of the checkpoints of every run that shares this store's files."""
         ...

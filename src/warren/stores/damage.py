@@ -10,11 +10,11 @@ from warren.stores.rows import Rows
 from warren.values import Json
 
 
-def given_up(rows: Rows, name: str, revision: int) -> tuple[int | None, int | None]:
-    """Let nobody load a checkpoint any more; returns whose it was, and at which interval."""
+def given_up(rows: Rows, name: str, revision: int) -> tuple[int | None, int | None] | None:
+    """Let nobody load a checkpoint any more; returns whose it was, and at which interval, or None where it was gone."""
     found = rows.checkpoint(name)
     if found is None or found.dropped is not None:
-        return None, None  # somebody else found it out
+        return None
     rows.put_checkpoint(changed(found, inline=None, dropped=revision))
     source = rows.interval(found.source) if found.source is not None else None
     if source is not None and source.lost is None and source.voided is None:
@@ -41,7 +41,9 @@ def whole(rows: Rows, row: MemberRow) -> MemberRow:
     after, name = mended(rows, row, gone)
     if name is not None:
         why = "it was found damaged while a worker had its member"
-        body: Json = {"checkpoint": name, "interval": None, "error": why, "fell_back": [fallen(rows, after)]}
+        body: Json = {
+            "checkpoint": name, "interval": None, "error": why, "fell_back": [fallen(rows, after)], "bare": [],
+        }  # fmt: skip
         rows.add_event(EventRow(kind="damaged", member=row.member, body=body, revision=rows.run().revision + 1))
     return after
 

@@ -224,6 +224,7 @@ class Ledger(ABC):
             if run.best_checkpoint in lost:
                 run = best_left(rows, run)
             fell: dict[str, list[Json]] = {name: [] for name in lost}
+            bare: dict[str, list[Json]] = {name: [] for name in lost}
             for row in rows.members():
                 mine = held is not None and row.member == held.member
                 if row.state == "leased" and not mine:
@@ -233,13 +234,20 @@ class Ledger(ABC):
                     self._void(rows, row, revision)
                 if name is not None:
                     fell[name].append(fallen(rows, after))
+                elif row.kept is not None and after.kept is None:
+                    bare[row.kept].append(row.member)
                 if mine and after.token is not None:
                     after = transition(after, Release())
                 if after is not row:
                     rows.put_member(changed(after, revision=revision), token if mine else None)
             for name, error in lost.items():
-                member, interval = whose[name]
-                body: Json = {"checkpoint": name, "interval": interval, "error": error, "fell_back": fell[name]}
+                if whose[name] is None and not fell[name] and not bare[name]:
+                    continue  # somebody else was first, and nobody needs it
+                member, interval = whose[name] or (None, None)
+                body: Json = {
+                    "checkpoint": name, "interval": interval, "error": error, "fell_back": fell[name],
+                    "bare": bare[name],
+                }  # fmt: skip
                 rows.add_event(EventRow(kind="damaged", member=member, body=body, revision=revision))
             rows.put_run(changed(run, revision=revision, total=rows.run().total))
 
@@ -293,8 +301,11 @@ class Ledger(ABC):
         return row
 
     def kept(self) -> set[str]:
+        return {row.name for row in self.checkpoints()}
+
+    def checkpoints(self) -> list[CheckpointRow]:
         with self._read() as rows:
-            return {row.name for row in rows.kept(None)}
+            return rows.kept(None)
 
     def named(self) -> set[str]:
         with self._read() as rows:
@@ -389,6 +400,7 @@ class Ledger(ABC):
             worker=str(held.worker),
             seen=report.seen,
             failures=held.failures,
+            kept=held.kept if held.last is None else None,
             group=held.group,
             role=held.role,
             tag=held.tag,
@@ -413,7 +425,10 @@ class Ledger(ABC):
     def _judged(self, run: RunRow, interval: IntervalRow) -> RunRow:
         """The run after a score: its count, its best, and whether it stops."""
         stop = Stop(**run.stop) if isinstance(run.stop, dict) else Stop()  # type: ignore[arg-type]
-        changes: dict[str, Any] = {"total": run.total + 1, "longest": max(run.longest, interval.seconds)}
+        changes: dict[str, Any] = {
+            "total": run.total + 1,
+            "longest": max(run.longest, interval.seconds + interval.overhead),
+        }
         score = interval.score
         if score is not None and interval.status == "ok":
             margin = stop.min_delta if run.goal == "max" else -stop.min_delta
@@ -522,8 +537,11 @@ class Ledger(ABC):
                 rows.add_member(transition(fresh, Assigned(assign=action, source=source)))
                 return record
             mine = held is not None and row.member == held.member
-            if not mine and held is not None and row.revision > seen:
-                body: Json = {"action": record, "why": "the member has changed since the view"}
+            why = "the member has changed since the view" if row.revision > seen else None
+            if row.state in ("done", "quarantined"):
+                why = f"the member is {row.state}"  # which no view tells
+            if not mine and held is not None and why is not None:
+                body: Json = {"action": record, "why": why}
                 rows.add_event(EventRow(kind="dropped", member=row.member, body=body, revision=revision))
                 return record
             token = row.token

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 STEPS: Mapping[int, Sequence[str]] = {
     1: (
         "ALTER TABLE intervals ADD COLUMN failures INTEGER NOT NULL DEFAULT '0'",
+        "ALTER TABLE intervals ADD COLUMN kept TEXT",
         "ALTER TABLE intervals ADD COLUMN lost INTEGER",
         "ALTER TABLE runs ADD COLUMN longest FLOAT NOT NULL DEFAULT '0'",
     ),

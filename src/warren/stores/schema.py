@@ -143,6 +143,7 @@ intervals = Table(
     Column("worker", Text, nullable=False),
     Column("seen", Integer),
     Column("failures", Integer, nullable=False, server_default="0"),
+    Column("kept", Text),
     Column("group", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("tag", Text),

@@ -37,7 +37,7 @@ class DamageContract:
         assert event.member == 0
         assert event.body == {
             "checkpoint": newest, "interval": 2, "error": "its bytes have changed",
-            "fell_back": [{"member": 0, "to": 1}],
+            "fell_back": [{"member": 0, "to": 1}], "bare": [],
         }  # fmt: skip
         assert store.run().total == 3  # what was trained is on record
         row = workers.claim_member(0)
@@ -79,6 +79,9 @@ class DamageContract:
         store.damaged({own: "cut short"}, row.token)
         after = store.member(0)
         assert (after.state, after.start, after.kept, after.origin) == ("waiting", donor, None, "exploit")
+        (event,) = (event for event in store.events() if event.kind == "damaged")
+        assert isinstance(event.body, dict)
+        assert (event.body["fell_back"], event.body["bare"]) == ([], [0])
 
     def test_a_member_with_no_state_left(self, store: Store) -> None:
         """It is failing, so that a strategy gives it a donor's; else it starts again from its own seed."""
@@ -137,6 +140,20 @@ class DamageContract:
         workers.report(held, 3.0)
         after = store.member(0)
         assert (after.budget, after.origin) == (2, "continue")
+
+    def test_what_was_collected_was_not_damaged(self, store: Store) -> None:
+        """A name that is gone already, and that nobody needs, is not told of."""
+        workers = Workers(store, population=1, limit=30)
+        names = []
+        for score in range(5):
+            workers.round(float(score))
+            names.append(workers.start_of(0))
+        assert names[0] not in store.kept()
+        before = everything(store)
+        store.damaged({names[0]: "not there", "never.safetensors": "not there"})
+        after = everything(store)
+        assert after["events"] == before["events"]
+        assert after["members"] == before["members"]
 
     def test_nothing_is_given_up_without_the_lease(self, store: Store) -> None:
         """A worker that lost its member cannot know whether its checkpoint was collected or damaged."""

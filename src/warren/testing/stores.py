@@ -544,6 +544,26 @@ class StoreContract(DamageContract):
             assert row.hyperparameters == {"x": 4.0}
         assert len(dropped) == 3
 
+    @pytest.mark.parametrize("action", [Retire(member=0), Hold(member=0, until=1), "assign"])
+    @pytest.mark.parametrize("how", ["done", "quarantined"])
+    def test_an_action_on_a_member_that_is_over(self, store: Store, action: Action | str, how: str) -> None:
+        """No view tells that it is; the action is dropped, and recorded."""
+        workers = Workers(store, population=2, limit=30, tries=1)
+        workers.round(1.0, 2.0)
+        row = workers.claim_member(0)
+        if how == "done":
+            workers.decide(row, Retire(member=0))
+        else:
+            store.fail(str(row.token), "Boom")
+        assert store.member(0).state == how
+        before = store.member(0)
+        given: Action = Assign(member=0, hyperparameters={"x": 9.0}, via="keep") if isinstance(action, str) else action
+        workers.report(workers.decide(workers.claim_member(1), given), 4.0)
+        assert store.member(0) == before
+        (event,) = (event for event in store.events() if event.kind == "dropped")
+        assert isinstance(event.body, dict)
+        assert event.body["why"] == f"the member is {how}"
+
     def test_an_assignment_to_a_running_member_lands_at_its_next_boundary(self, store: Store) -> None:
         """Its present interval counts."""
         workers = Workers(store, population=2)

@@ -179,6 +179,9 @@ class Turns:
     def _take_in(self, turn: Turn) -> RunRow:
         """Know what a turn tells: everything as of one revision, which is what a decision is taken on."""
         self.log.update(turn.news, turn.run.revision)
+        if self.log.crowded:
+            active = (row.budget for row in self.store.members() if row.state in ("waiting", "leased"))
+            self.log.prune(min(active, default=turn.run.limit))
         self._run, self._quarantined = turn.run, turn.quarantined
         return turn.run
 
