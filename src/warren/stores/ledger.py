@@ -305,7 +305,7 @@ class Ledger(ABC):
 
     def checkpoints(self) -> list[CheckpointRow]:
         with self._read() as rows:
-            return rows.kept(None)
+            return [row if row.inline is None else changed(row, inline=b"") for row in rows.kept(None)]
 
     def named(self) -> set[str]:
         with self._read() as rows:

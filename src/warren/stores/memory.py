@@ -256,9 +256,7 @@ class _MemoryRows:
 
     def kept(self, member: int | None) -> list[CheckpointRow]:
         names = self._kept.get(member, set()) if member is not None else set(self._checkpoints)
-        rows = (self._checkpoints[name] for name in names)
-        headers = [row if row.inline is None else changed(row, inline=b"") for row in rows]
-        return sorted(headers, key=lambda row: (row.interval, row.name))
+        return sorted((self._checkpoints[name] for name in names), key=lambda row: (row.interval, row.name))
 
     def named(self) -> set[str]:
         return set(self._checkpoints)
