@@ -122,8 +122,13 @@ def report_inline(play: Play) -> None:
     play.report(1, 1.2, size=INLINE)
 
 
+def report_another_file(play: Play) -> None:
+    """The first one stays: two states of a member are kept."""
+    play.report(0, 1.3, size=FILE)
+
+
 def report_and_collect(play: Play) -> None:
-    """The first file is given up: it is neither the newest, nor the best, nor of a boundary."""
+    """The first file is given up: it is not among the two newest, nor the best, nor of a boundary."""
     play.report(0, 1.5, size=FILE)
 
 
@@ -186,14 +191,19 @@ def note(play: Play) -> None:
     play.store.note(EventRow(kind="warning", body="something happened " * 300))
 
 
+def damage(play: Play) -> None:
+    """A member goes on from the state before; the best is chosen again where it was that one."""
+    play.store.damaged({str(play.store.member(0).start): "it was cut short"})
+
+
 def stop(play: Play) -> None:
     play.store.update(status="stopped", reason="enough")
 
 
 STEPS: tuple[Callable[[Play], None], ...] = (
     open_store, create, register, register_another, claim, claim_another, report_a_file, report_inline,
-    report_and_collect, report_provisional, claim_a_member_that_is_due, exploit, report_a_copy, fail, expire, beat,
-    report_pending, score, claim_again, release, configure, extend, note, stop,
+    report_another_file, report_and_collect, report_provisional, claim_a_member_that_is_due, exploit, report_a_copy, fail, expire, beat,
+    report_pending, score, claim_again, release, configure, extend, note, damage, stop,
 )  # fmt: skip
 NAMES = [step.__name__ for step in STEPS]
 

@@ -108,7 +108,8 @@ def deaths(place: Place, forks: Forks, function: str, fault: Fault, files: Path 
 
 @steps(
     "open_store", "create", "register", "claim", "report_a_file", "report_inline", "report_and_collect",
-    "exploit", "fail", "expire", "score", "extend", "note", wal=("open_store", "report_and_collect", "exploit"),
+    "exploit", "fail", "expire", "score", "extend", "note", "damage",
+    wal=("open_store", "report_and_collect", "exploit"),
 )  # fmt: skip
 def test_death_before_any_call_of_a_step_leaves_it_undone_or_done(place: Place, forks: Forks) -> None:
     """The record is as it was before the step or as after it, to the last field; after it where that was said."""
