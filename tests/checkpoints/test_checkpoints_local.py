@@ -201,6 +201,29 @@ def test_a_directory_under_a_checkpoints_name(checkpoints: LocalCheckpoints, fol
         checkpoints.delete(name)
 
 
+def test_a_folder_that_is_away_is_no_missing_checkpoint(checkpoints: LocalCheckpoints, folder: Path) -> None:
+    """What is missing is given up for good; a disk that is not mounted must not come to that."""
+    published = checkpoints.publish(encode(STATE), "t1")
+    os.rename(folder, folder.with_name("elsewhere"))
+    with pytest.raises(CheckpointError, match=r"the folder .*checkpoints is not there; put it back") as caught:
+        checkpoints.load(published.name, published.digest)
+    assert type(caught.value) is CheckpointError
+    os.rename(folder.with_name("elsewhere"), folder)
+    checkpoints.load(published.name, published.digest)
+
+
+@pytest.mark.parametrize("seen_by", ["publishing", "loading"])
+def test_a_folder_that_went_away_is_not_made_anew(checkpoints: LocalCheckpoints, folder: Path, seen_by: str) -> None:
+    published = checkpoints.publish(encode(STATE), "t1")
+    if seen_by == "loading":
+        checkpoints = LocalCheckpoints(folder)
+        checkpoints.load(published.name, published.digest)
+    os.rename(folder, folder.with_name("elsewhere"))
+    with pytest.raises(CheckpointError, match="not there any more; put it back"):
+        checkpoints.publish(encode(STATE), "t2")
+    assert not folder.exists()
+
+
 PEAK = """
     import sys, tempfile
     from pathlib import Path

@@ -186,6 +186,30 @@ def test_a_copy_with_a_checkpoint_that_is_not_what_it_was_is_not_taken(folder: P
     assert (everything_in(folder), folders_in(folder)) == (before, folders)
 
 
+def test_a_checkpoint_that_is_missing_is_given_up_by_the_command_that_is_named(folder: Path) -> None:
+    victim = sorted((folder / "runs" / "toy.db.d" / "checkpoints").iterdir())[3]
+    victim.unlink()
+    line = one_line(here(folder, "backup", "runs/toy.db", "copy.db"), victim.name, "put it back", "--mend")
+    assert "warren resume" not in line
+    for name in ("default", "second"):
+        here(folder, "verify", "runs/toy.db", "--run", name, "--mend")
+    assert here(folder, "backup", "runs/toy.db", "copy.db").returncode == 0
+
+
+@pytest.mark.parametrize("target", ["runs", "/", "."])
+def test_a_copy_is_a_file(folder: Path, target: str) -> None:
+    one_line(here(folder, "backup", "runs/toy.db", target), "is a folder; give the path of a file")
+
+
+def test_a_store_without_files_needs_no_folder_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text(COMPLETE)
+    assert here(tmp_path, "run", "toy.py", "--workers", 1).returncode == 0
+    shutil.rmtree(tmp_path / "runs" / "toy.db.d")
+    done = here(tmp_path, "backup", "runs/toy.db", "copy.db")
+    assert done.returncode == 0, done.stderr
+    sound(tmp_path / "copy.db")
+
+
 @pytest.mark.parametrize("limit", [40_000, 300_000], ids=["the record", "a checkpoint"])
 def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path, limit: int) -> None:
     """A limit on the size of files ends a write in its middle, as a full disk does."""

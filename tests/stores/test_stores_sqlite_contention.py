@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sqlite3
@@ -9,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,20 @@ def test_a_wait_has_no_end_and_is_told_of_once(tmp_path: Path) -> None:
     ]  # 30 s after this wait began
     with pytest.raises(sqlite3.OperationalError, match="disk"):
         contention.execute(Cursor("disk I/O error", 1), "COMMIT")  # type: ignore[arg-type]
+
+
+def test_a_line_that_nobody_can_be_told_ends_no_wait(tmp_path: Path) -> None:
+    """Standard error may be a pipe whose reader has gone, and the wait is a member's interval."""
+
+    def gone(line: str) -> None:
+        said.append(line)
+        raise BrokenPipeError(32, "Broken pipe")
+
+    said: list[str] = []
+    contention = Contention(tmp_path / "run.db", tmp_path / "lock", Patience(notice=0.0, say=gone))
+    cursor: Any = Cursor("database is locked", 3)
+    assert contention.execute(cursor, "COMMIT") is cursor
+    assert len(said) == 1
 
 
 def test_a_file_that_cannot_be_locked_is_one_line(tmp_path: Path) -> None:
@@ -306,6 +321,122 @@ def test_a_wait_can_be_interrupted_and_leaves_nothing_behind(tmp_path: Path, by:
         waiter.kill()
         waiter.communicate()
     assert store.config() == {"population": 1, "by": "another call"}
+    store.close()
+
+
+class Interrupted:
+    """A cursor on which Ctrl-C comes when a statement has just been carried out."""
+
+    def __init__(self, cursor: sqlite3.Cursor, statement: str) -> None:
+        self._cursor = cursor
+        self._statement = statement
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        found = self._cursor.execute(statement, *values)
+        if statement == self._statement:
+            self._statement = ""
+            raise KeyboardInterrupt
+        return found
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "BEGIN"])
+def test_an_interrupt_when_a_transaction_has_just_begun_leaves_none_open(tmp_path: Path, statement: str) -> None:
+    store = SQLiteStore(tmp_path / "run.db")
+    Workers(store, population=1)
+    cursor, interrupted = store._cursor, Interrupted(store._cursor, statement)
+    store._cursor = interrupted  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        store.configure({"population": 2}) if statement == "BEGIN IMMEDIATE" else store.run()
+    assert interrupted._statement == ""
+    assert not store._connection.in_transaction
+    store._cursor = cursor
+    assert store.config() == {"population": 1}
+    store.close()
+
+
+def test_an_interrupt_when_the_queue_has_just_been_left_lets_others_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SQLiteStore(tmp_path / "run.db")
+    Workers(store, population=1)
+    take = store._contention.take
+
+    def interrupted(lock: int) -> None:
+        take(lock)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store._contention, "take", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.configure({"population": 2})
+    with open(tmp_path / "run.db.d" / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where it is still held
+    store.close()
+
+
+_FORKED = """
+import os, signal, sys
+from warren.stores.sqlite import SQLiteStore
+store = SQLiteStore(sys.argv[1], create=False)
+with store._write() as rows:
+    child = os.fork()
+    if not child:
+        signal.pause()  # a data loader, which knows nothing of its parent's death
+    print(child, flush=True)
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_writer_that_dies_lets_others_through_though_a_child_of_it_lives(tmp_path: Path) -> None:
+    said = Said()
+    store = SQLiteStore(tmp_path / "run.db", patience=said.patience)
+    workers = Workers(store, population=1)
+    row = workers.claim()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _FORKED, str(store.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # a fork of a process with threads would be warned of
+    )  # fmt: skip
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        assert process.stdout.readline() == "held\n"
+        with ThreadPoolExecutor() as pool:
+            report = pool.submit(workers.report, row, 1.0)
+            wait_for(lambda: said.lines or report.done(), "a word about the wait")
+            assert not report.done()
+            process.kill()
+            process.wait(SLOW)
+            try:
+                report.result(SLOW)
+            finally:
+                os.kill(child, 0)  # it has lived all the while
+                os.kill(child, signal.SIGKILL)
+    finally:
+        process.kill()
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        process.communicate()
+    assert store.run().total == 1
+    store.close()
+
+
+def test_a_store_that_came_by_a_fork_is_not_written_to(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom warren.stores.sqlite import SQLiteStore\n"
+        "store = SQLiteStore(sys.argv[1], create=False)\nstore.beat([])\n"
+        "if not os.fork():\n"
+        "    try:\n        store.beat([])\n"
+        "    except OSError as error:\n        os.write(1, str(error).encode())\n"
+        "    os._exit(0)\n"
+        "os.wait()\nstore.beat([])\n"
+    )
+    store = SQLiteStore(tmp_path / "run.db")
+    Workers(store, population=1)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(store.path)], capture_output=True, text=True, timeout=SLOW, check=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert "forked from, and cannot be written to from here; open it" in done.stdout
     store.close()
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +73,11 @@ def test_file_systems_of_this_machine_are_not_refused(
     SQLiteStore(tmp_path / "runs" / "a.db").close()
 
 
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "lustre", "fuse.sshfs", "drvfs", "vboxsf"])
+def test_file_systems_that_others_write_to_are_known(kind: str) -> None:
+    assert kind in NETWORK
+
+
 def test_a_link_does_not_hide_a_network_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "far away").mkdir()
     (tmp_path / "near").symlink_to(tmp_path / "far away")
@@ -78,6 +85,27 @@ def test_a_link_does_not_hide_a_network_file_system(tmp_path: Path, monkeypatch:
     with pytest.raises(StoreError, match="nfs"):
         SQLiteStore(tmp_path / "near" / "a.db")
     SQLiteStore(tmp_path / "a.db").close()
+
+
+def test_what_is_mounted_on_demand_is_in_the_list_when_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An automounter mounts when a path below it is looked up, and not before."""
+    asked: list[str] = []
+    stat = os.stat
+
+    def looked_up(path: Any, **more: Any) -> os.stat_result:
+        asked.append(str(path))
+        return stat(path, **more)
+
+    monkeypatch.setattr(os, "stat", looked_up)
+    below = f"{tmp_path}/"
+    monkeypatch.setattr(
+        sqlite, "mounts", lambda: mounted(tmp_path, "nfs4") if any(one.startswith(below) for one in asked) else ""
+    )
+    with pytest.raises(StoreError, match="nfs4"):
+        SQLiteStore(tmp_path / "a.db")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_that_came_to_be_on_one_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+import warren
+from warren import runs
 from warren.checkpoints import MemoryCheckpoints
 from warren.errors import StoreError
+from warren.runs.opening import open_store, verified
 from warren.stores.migrations import STEPS, known, steps
 from warren.stores.schema import SCHEMA_VERSION
 from warren.stores.sqlite import SQLiteStore, runs_in
@@ -67,6 +70,7 @@ def test_a_store_of_the_first_version_is_opened_with_all_that_is_in_it(old: Path
     before = rows(old)
     assert version(old) == 1
     store = SQLiteStore(old, create=False)
+    store.migrate()
     assert version(old) == SCHEMA_VERSION
     after = rows(old)
     new = {"intervals": {"failures": 0, "kept": None, "lost": None}, "runs": {"longest": 0.0}}
@@ -85,6 +89,7 @@ def test_a_store_of_the_first_version_is_opened_with_all_that_is_in_it(old: Path
 
 def test_a_run_of_the_first_version_goes_on(old: Path) -> None:
     store = SQLiteStore(old, create=False)
+    store.migrate()
     held = next(row for row in store.members() if row.token is not None)
     workers = Workers.__new__(Workers)
     workers.store, workers._save_every, workers._inline, workers._names = store, 1, True, iter(range(100, 200))
@@ -96,9 +101,35 @@ def test_a_run_of_the_first_version_goes_on(old: Path) -> None:
     store.close()
 
 
-def test_looking_is_enough_to_bring_a_store_to_this_version(old: Path) -> None:
+def test_looking_at_an_older_version_changes_nothing_and_says_what_does(old: Path) -> None:
+    before = old.read_bytes()
     assert runs_in(old) == ["default", "other"]
+    with closing(SQLiteStore(old, create=False)) as store:
+        store.verify()
+        for look in (store.run, store.config, lambda: store.beat([])):
+            with pytest.raises(StoreError, match=r"schema version 1, .* warren resume .*run\.db brings it"):
+                look()
+    for call in (warren.open_result, runs.verify, runs.mend, runs.replay, runs.retrace):
+        with pytest.raises(StoreError, match="warren resume"):
+            call(old)
+    assert old.read_bytes() == before
+    assert list(old.parent.iterdir()) == [old]
+
+
+def test_work_brings_a_store_to_this_version(old: Path) -> None:
+    with closing(verified(open_store(old, "default", create=False)).store) as store:
+        assert store.run().total == 6
     assert version(old) == SCHEMA_VERSION
+
+
+def test_a_store_that_a_later_warren_brought_further_meanwhile_is_refused(old: Path) -> None:
+    with closing(SQLiteStore(old, create=False)) as store:
+        with closing(sqlite3.connect(old)) as connection:
+            connection.execute("UPDATE warren_schema SET version = 999")
+            connection.commit()
+        with pytest.raises(StoreError, match="schema version 999"):
+            store.migrate()
+    assert version(old) == 999
 
 
 _KILLED = """
@@ -126,7 +157,7 @@ class Watched(sqlite3.Connection):
 
 connect = sqlite3.connect
 sqlite3.connect = lambda *arguments, **keywords: connect(*arguments, factory=Watched, **keywords)
-room.SQLiteStore(path, create=False)
+room.SQLiteStore(path, create=False).migrate()
 """
 
 
@@ -138,6 +169,7 @@ def test_a_kill_in_the_middle_leaves_the_version_before(old: Path, word: str, nu
     assert rows(old) == before
     assert version(old) == 1
     store = SQLiteStore(old, create=False)
+    store.migrate()
     assert version(old) == SCHEMA_VERSION
     assert check(store, States(store, MemoryCheckpoints())) == []
     store.close()

@@ -17,6 +17,7 @@ import warren
 from warren.checkpoints import MemoryCheckpoints
 from warren.engines.alive import Alive, Expiry
 from warren.engines.work import work
+from warren.errors import CheckpointError
 from warren.population import Keys, RunRow, WorkerRow
 from warren.stores import MemoryStore
 from warren.strategies import PBT
@@ -225,18 +226,42 @@ def test_a_damaged_checkpoint_costs_its_member_one_interval_and_not_the_run(tmp_
     assert check(result.store, result.states) == []
 
 
-def test_checkpoints_that_are_all_gone_are_told_of_and_do_not_end_the_run(tmp_path: Path) -> None:
-    """Somebody deletes the folder: nobody goes back to zero without a word."""
+def test_checkpoints_that_are_gone_but_one_are_told_of_and_do_not_end_the_run(tmp_path: Path) -> None:
+    """Somebody deletes files: nobody goes back to zero without a word."""
     store = tmp_path / "a.db"
     arguments: dict[str, Any] = {"space": LR, "goal": "max", "population": 3, "store": store, "workers": 1}
-    warren.run(large, **arguments, intervals=3)
+    first = warren.run(large, **arguments, intervals=3)
+    left = str(first.members[2].start)
     for path in (tmp_path / "a.db.d" / "checkpoints").iterdir():
-        path.unlink()
+        if path.name != left:
+            path.unlink()
     result = warren.run(large, **arguments, intervals=5)
     told = {one["member"] for event in result.events if event.kind == "damaged" for one in event.body["fell_back"]}
-    assert told >= {0, 1, 2}
+    assert told >= {0, 1}
     assert [row.state for row in result.members] == ["done"] * 3
-    assert [row.age for row in result.intervals if (row.member, row.interval) == (0, 4)] == [1]
+    ages = {row.member: row.age for row in result.intervals if row.interval == 4 and row.origin == "fallback"}
+    assert [age for member, age in ages.items() if member != 2] == [1] * (len(ages) - (2 in ages))
+    assert check(result.store, result.states) == []
+
+
+def test_checkpoints_that_are_all_gone_are_no_damage_and_nothing_is_given_up(tmp_path: Path) -> None:
+    store, folder = tmp_path / "a.db", tmp_path / "a.db.d" / "checkpoints"
+    arguments: dict[str, Any] = {"space": LR, "goal": "max", "population": 3, "store": store, "workers": 1}
+    first = warren.run(large, **arguments, intervals=3)
+    before, kept = first.run, first.store.kept()
+    for how in ("is not there", "holds none of them"):
+        folder.rename(tmp_path / "elsewhere")
+        if how != "is not there":
+            folder.mkdir()
+        for again in (lambda: warren.run(large, **arguments, intervals=5), lambda: warren.resume(store, intervals=5)):
+            with pytest.raises(CheckpointError, match=f"{folder} {how}; put it back"):
+                again()
+        assert (first.store.run(), first.store.kept()) == (before, kept)
+        if folder.exists():
+            folder.rmdir()
+        (tmp_path / "elsewhere").rename(folder)
+    result = warren.run(large, **arguments, intervals=5)
+    assert not [event for event in result.events if event.kind == "damaged"]
     assert check(result.store, result.states) == []
 
 

@@ -41,6 +41,7 @@ class LocalCheckpoints:
         folder: where the files lie; need not exist. What else lies there is never touched.
         """
         self._folder = Path(folder)
+        self._seen = False
 
     @property
     def folder(self) -> Path:
@@ -80,11 +81,18 @@ class LocalCheckpoints:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
+            # Not damage: nothing may be given up for a disk that is not mounted, or a store that was moved alone.
+            if not self._folder.is_dir():
+                raise CheckpointError(
+                    f"checkpoint {name} cannot be loaded: the folder {self._folder} is not there; put it back beside "
+                    "the store"
+                ) from None
             raise CheckpointMissing(
                 f"checkpoint {name} is not in {self._folder}; it was deleted, or the folder is not the run's"
             ) from None
         except OSError as error:
             raise self._refusal(f"open checkpoint {name}", error) from error
+        self._seen = True
         try:
             require_digest(name, _digest(descriptor, name), digest)
             # Copy-on-write: torch has no read-only tensors, and what it writes must not reach the file.
@@ -132,8 +140,11 @@ class LocalCheckpoints:
 
     def _make_folder(self) -> None:
         if not self._folder.is_dir():
+            if self._seen:  # a new one in its place would make what is away look deleted
+                raise FileNotFoundError(errno.ENOENT, "the folder is not there any more; put it back beside the store")
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _sync(self._folder.parent)
+        self._seen = True
 
     def _remove(self, path: Path) -> None:
         try:

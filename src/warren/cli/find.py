@@ -22,8 +22,6 @@ def run_in(store: Path, name: str | None) -> str:
     Raises:
         StoreError: There is no such store or run.
     """
-    if not store.is_file():
-        raise StoreError(f"there is no store at {store}")
     there = runs_in(store)
     listed = ", ".join(there)
     if not there:

@@ -14,7 +14,7 @@ from warren.checkpoints import LocalCheckpoints
 from warren.engines import Entry, Loaded
 from warren.errors import InvalidValue, RunFailed, StoreError
 from warren.population import IntervalRow
-from warren.runs.opening import Opened, config_of, open_store, recorded
+from warren.runs.opening import Opened, config_of, open_store, recorded_to_read
 from warren.state import Tree
 from warren.training.record import settings_of
 from warren.values import Json
@@ -91,7 +91,7 @@ def retrace(
         InvalidValue: There is no such state, or the record has lost part of its lineage.
         RunFailed: The run has no best state yet.
     """
-    opened, _, loaded, settings = recorded(store, name)
+    opened, _, loaded, settings = recorded_to_read(store, name)
     try:
         best = opened.store.run().best
         intervals = {row.id: row for row in opened.store.intervals()}
@@ -122,10 +122,12 @@ def mend(store: str | os.PathLike[str], name: str = "default") -> Verified:
 
     Raises:
         StoreError: As for `verify`.
+        CheckpointError: All of its checkpoints are away: nothing is given up for that.
     """
     opened = open_store(store, name, create=False)
     try:
         config_of(opened)
+        opened.whole()
         lost = audit.damaged_checkpoints(opened.store, opened.states)
         if lost:
             opened.store.damaged(lost)

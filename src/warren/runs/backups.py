@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from warren.checkpoints import LocalCheckpoints
 from warren.checkpoints.base import require_digest, require_name
 from warren.errors import CheckpointMissing, InvalidValue, StoreError
+from warren.runs.opening import refuse_away
 from warren.stores.folder import folder_of
+from warren.stores.place import real_path
 
 if TYPE_CHECKING:
     from warren.stores.sqlite import SQLiteStore
@@ -50,7 +53,8 @@ def backup(store: str | os.PathLike[str], target: str | os.PathLike[str]) -> Bac
     """Copy a store with its checkpoints as they are at one moment, also while a run goes on; the copy can be resumed.
 
     Every checkpoint is compared with its digest on the way. The copy's file appears last, when all of it is on the
-    disk. In the copy nobody is at work.
+    disk. In the copy nobody is at work. Workers wait to write while the record is copied; on a file system without
+    hard links, also while all checkpoints are.
 
     Args:
         store: The run's SQLite file.
@@ -62,13 +66,11 @@ def backup(store: str | os.PathLike[str], target: str | os.PathLike[str]) -> Bac
         StoreError: There is no such store, it is damaged, or the copy cannot be written.
         CheckpointError: A checkpoint of it is missing or damaged.
     """
-    from warren.stores.sqlite import SQLiteStore
-
-    location, path = Path(store).absolute(), Path(target).absolute()
+    location, path = real_path(store), Path(target).absolute()
     _refuse_present(location, path)
     try:
         with (
-            contextlib.closing(SQLiteStore(location, create=False)) as source,
+            contextlib.closing(_source(store)) as source,
             _undone(path) as made,
             _staging(source) as stage,
         ):
@@ -90,9 +92,23 @@ def backup(store: str | os.PathLike[str], target: str | os.PathLike[str]) -> Bac
     return Backup(path=path, runs=len(names), checkpoints=len(files), size=size)
 
 
+def _source(store: str | os.PathLike[str]) -> SQLiteStore:
+    from warren.stores.sqlite import SQLiteStore
+
+    source = SQLiteStore(store, create=False)
+    try:
+        refuse_away(source.path, source.files, LocalCheckpoints(folder_of(source.path) / "checkpoints"))
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
 def _refuse_present(location: Path, path: Path, *, folder: bool = True) -> None:
-    if path.resolve() == location.resolve():
+    if os.path.realpath(path) == str(location):
         raise InvalidValue(f"the backup {path} would be the store itself; give another path")
+    if path.is_dir():
+        raise InvalidValue(f"the backup {path} cannot be written: it is a folder; give the path of a file")
     there = [path, *(path.with_name(path.name + end) for end in _BESIDE), *([folder_of(path)] if folder else [])]
     for one in there:
         if os.path.lexists(one):
@@ -138,6 +154,7 @@ def _make_folders(path: Path, made: list[Path]) -> Path:
 def _staging(source: SQLiteStore) -> Iterator[Path]:
     """A folder beside the store that is gone afterwards, with those that backups have left which were killed."""
     above = folder_of(source.path)
+    above.mkdir(mode=0o700, exist_ok=True)
     for other in above.glob("backup-*"):
         with _locked(other) as free:
             if free:
@@ -182,8 +199,8 @@ def _take(source: SQLiteStore, stage: Path) -> Files:
                 _link(held, stage / name)
             except FileNotFoundError:
                 raise CheckpointMissing(
-                    f"checkpoint {name} is not in {held.parent}, so that the backup would not be whole; "
-                    "warren resume goes on without it, and a backup can be taken then"
+                    f"checkpoint {name} is not in {held.parent}, so that the backup would not be whole; put it back, "
+                    f"or give it up with warren verify {source.path} --mend: who needs it falls back to an older state"
                 ) from None
             taken.append((name, digest))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from warren.checkpoints import CheckpointStore, LocalCheckpoints, MemoryCheckpoints
 from warren.engines import Entry, Job, Loaded
-from warren.errors import RunMismatch, StoreError
+from warren.errors import CheckpointError, RunMismatch, StoreError
 from warren.population import Assign, EventRow, Plan, RunRow, Stop
 from warren.results import Result
 from warren.runs.request import refuse_in_worker
@@ -22,13 +22,25 @@ from warren.values import Json, dump
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A store with what belongs to it; `verify` reads all of it before work goes on, and refuses what is damaged."""
+    """A store with what belongs to it.
+
+    Attributes:
+        store: The run's record.
+        states: Where states are kept.
+        location: The store's file, with no links on the way to it; None where it is in memory.
+        name: Name of the run.
+        verify: Reads all of the record, and refuses one that is damaged.
+        whole: Refuses a record whose checkpoints are away, before anything is given up or swept for it.
+        migrate: Brings a record of an earlier version to this one.
+    """
 
     store: Store
     states: States
     location: Path | None
     name: str
     verify: Callable[[], None]
+    whole: Callable[[], None]
+    migrate: Callable[[], None]
 
     def result(self, *, goal: str, held_out: str | None) -> Result:
         title = self.name if self.name != "default" or self.location is None else self.location.stem
@@ -43,35 +55,78 @@ def open_store(store: str | os.PathLike[str] | None, name: str, *, create: bool)
         name: Name of the run in it.
         create: Make the file where there is none.
     """
-    made: Store
-    checkpoints: CheckpointStore
-    verify: Callable[[], None]
     if store is None:
-        location, made, checkpoints, verify = None, MemoryStore(), MemoryCheckpoints(), _sound
-    else:
-        from warren.stores.sqlite import SQLiteStore
+        memory = MemoryStore()
+        return _opened(memory, MemoryCheckpoints(), None, name, _sound, _sound, _sound)
+    from warren.stores.sqlite import SQLiteStore
 
-        location = Path(store).absolute()
-        kept = SQLiteStore(location, name, create=create)
-        made, verify = kept, kept.verify
-        checkpoints = LocalCheckpoints(folder_of(location) / "checkpoints")
-    states = States(made, checkpoints)
-    made.on_dropped(states.forget)
-    return Opened(store=made, states=states, location=location, name=name, verify=verify)
+    kept = SQLiteStore(store, name, create=create)
+    checkpoints = LocalCheckpoints(folder_of(kept.path) / "checkpoints")
+
+    def whole() -> None:
+        refuse_away(kept.path, kept.files, checkpoints)
+
+    return _opened(kept, checkpoints, kept.path, name, kept.verify, whole, kept.migrate)
+
+
+def _opened(
+    store: Store,
+    checkpoints: CheckpointStore,
+    location: Path | None,
+    name: str,
+    verify: Callable[[], None],
+    whole: Callable[[], None],
+    migrate: Callable[[], None],
+) -> Opened:
+    states = States(store, checkpoints)
+    store.on_dropped(states.forget)
+    return Opened(store=store, states=states, location=location, name=name, verify=verify, whole=whole, migrate=migrate)
 
 
 def _sound() -> None:
     """What is in memory is not read back."""
 
 
+def refuse_away(location: Path, files: Callable[[], Sequence[tuple[str, str]]], checkpoints: LocalCheckpoints) -> None:
+    """Refuse a record that names files of which none is there.
+
+    That is no damage: the store was copied, moved or linked to without its folder, or a disk is not mounted. Taken
+    for damage, it would cost every member its state.
+
+    Args:
+        location: The store's file.
+        files: Gives name and digest of each checkpoint that is a file.
+        checkpoints: Where they should be.
+
+    Raises:
+        CheckpointError: None of them is there.
+    """
+    before = {name for name, _ in files()}
+    while before:
+        there = set(checkpoints.names())
+        after = {name for name, _ in files()}
+        if there & (before | after):
+            return
+        if before & after:  # else workers have replaced all of them meanwhile
+            how = "holds none of them" if checkpoints.folder.is_dir() else "is not there"
+            raise CheckpointError(
+                f"the store {location} names {len(after)} checkpoint files, and the folder {checkpoints.folder} {how}; "
+                "put it back beside the store, or restore a backup; nothing was changed"
+            )
+        before = after
+
+
 def verified(opened: Opened) -> Opened:
-    """A store that is to be worked on, after all of it was read.
+    """A store that is to be worked on: all of it was read, its checkpoints are there, and it is of this version.
 
     Raises:
         StoreError: It is damaged.
+        CheckpointError: Its checkpoints are away.
     """
     try:
         opened.verify()
+        opened.whole()
+        opened.migrate()
     except BaseException:
         opened.store.close()
         raise
@@ -167,20 +222,36 @@ def set_going(opened: Opened, current: RunRow, limit: int, new: Plan, stop: Stop
 
 
 def recorded(store: str | os.PathLike[str], name: str) -> tuple[Opened, dict[str, Json], Loaded, Settings]:
-    """A run with the user's code, loaded from the file that its record names.
+    """A run that is to be worked on with the user's code, loaded from the file that its record names.
 
     Raises:
         StoreError: There is no such store or run.
+        CheckpointError: Its checkpoints are away.
         RunMismatch: The code was never in a file.
     """
     refuse_in_worker()
-    opened = verified(open_store(store, name, create=False))
+    return _loaded(verified(open_store(store, name, create=False)))
+
+
+def recorded_to_read(store: str | os.PathLike[str], name: str) -> tuple[Opened, dict[str, Json], Loaded, Settings]:
+    """As `recorded`, for a look: nothing is changed."""
+    refuse_in_worker()
+    opened = open_store(store, name, create=False)
+    try:
+        opened.verify()
+    except BaseException:
+        opened.store.close()
+        raise
+    return _loaded(opened)
+
+
+def _loaded(opened: Opened) -> tuple[Opened, dict[str, Json], Loaded, Settings]:
     config = config_of(opened)
     entry = Entry.load(config["entry"])
     if entry.kind == "parcel":
         raise RunMismatch(
-            f"the training function of run {name!r} was made in a notebook or inside another function, so only the "
-            "program that made it can go on with it; define it at the top level of a file"
+            f"the training function of run {opened.name!r} was made in a notebook or inside another function, so only "
+            "the program that made it can go on with it; define it at the top level of a file"
         )
     loaded = Loaded(entry)
     loaded.train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -114,10 +115,11 @@ class Contention:
             bell.cancel()
 
     def tell(self) -> None:
-        """Say who holds the store."""
-        self._patience.say(
-            f"warren: the store {self._path} has been waited for {self._patience.notice:g} s: {self._who()}"
-        )
+        """Say who holds the store. That nobody can be told, for example on a pipe that was closed, ends no wait."""
+        with contextlib.suppress(Exception):
+            self._patience.say(
+                f"warren: the store {self._path} has been waited for {self._patience.notice:g} s: {self._who()}"
+            )
 
     def _who(self) -> str:
         locks = _read(Path("/proc/locks"))

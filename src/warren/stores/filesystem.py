@@ -13,10 +13,10 @@ NETWORK = frozenset(
         "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "orangefs", "pvfs2", "panfs", "wekafs",
         "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.glusterfs", "fuse.davfs2", "fuse.mount_s3",
         "fuse.mountpoint-s3", "fuse.goofys", "fuse.juicefs", "fuse.blobfuse", "fuse.blobfuse2", "fuse.ceph-fuse",
-        "fuse.curlftpfs", "fuse.seaweedfs", "fuse.lizardfs", "fuse.mfs",
+        "fuse.curlftpfs", "fuse.seaweedfs", "fuse.lizardfs", "fuse.mfs", "drvfs", "vboxsf",
     }
 )  # fmt: skip
-"""Types on which locks or writes of one machine may not be seen by another."""
+"""Types on which locks or writes of one machine, or of a virtual one's host, may not be seen by another."""
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 

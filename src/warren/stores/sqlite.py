@@ -19,14 +19,16 @@ from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from warren.errors import StoreError
-from warren.stores.contention import Contention, Patience
+from warren.stores.contention import Contention, Patience, is_busy
 from warren.stores.filesystem import mounts, refuse_network
 from warren.stores.folder import folder_of
 from warren.stores.ledger import Ledger
 from warren.stores.migrations import known, steps
+from warren.stores.place import real_path
 from warren.stores.rows import Rows
 from warren.stores.schema import SCHEMA_VERSION, checkpoints, metadata, schema
 from warren.stores.sql import SqlRows
+from warren.stores.turnstile import Turnstile
 
 WAL_RESET_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 
@@ -57,15 +59,18 @@ class SQLiteStore(Ledger):
     fair queue beside SQLite's own lock, whose busy handler lets a writer starve. Whoever else holds the file is waited
     for without limit.
 
+    Looking changes nothing and needs no right to write: the lock's file is made by the first write, and a file of an
+    earlier version is only brought to this one by `migrate`.
+
     Args:
-        path: The file; made with its folder where it is not there and `create` is true.
+        path: The file; made with its folder where it is not there and `create` is true. Links are followed once.
         run: Name of the run in it.
         create: Make the file where there is none.
         patience: How others are waited for.
 
     Raises:
-        StoreError: There is no such file, it cannot be written, is damaged, lost, on a network file system, or of a
-            later schema version.
+        StoreError: There is no such file, it is damaged, lost, on a network file system, or of a later schema
+            version.
     """
 
     def __init__(
@@ -77,16 +82,18 @@ class SQLiteStore(Ledger):
         patience: Patience | None = None,
     ) -> None:
         super().__init__()
-        self.path = Path(path)
-        folder = folder_of(self.path)
-        self._contention = Contention(self.path, folder / "lock", Patience() if patience is None else patience)
+        self.path = real_path(path)
+        self._turnstile = Turnstile(folder_of(self.path) / "lock")
+        self._contention = Contention(self.path, self._turnstile.path, Patience() if patience is None else patience)
         self._dialect = dialect(paramstyle="qmark")
         self._mutex = threading.RLock()
         # Closed with the object at the latest: users hold results, and need not know that these hold files.
         self._files = contextlib.ExitStack()
+        self._files.callback(self._turnstile.close)
         weakref.finalize(self, self._files.close)
         if not create and not self.path.exists():
-            raise StoreError(f"there is no store at {self.path}")
+            raise StoreError(f"there is no store at {path}")
+        # The path was looked up before: what is mounted on demand is in the list by now.
         refuse_network(self.path, mounts())
         # Looked at before the file is: whoever makes both makes the tables first.
         remains = _remains(self.path)
@@ -104,27 +111,37 @@ class SQLiteStore(Ledger):
 
     def _open(self, create: bool, remains: Path | None) -> None:
         with self._refused():
-            self._connection = self._connect()
-            self._cursor = self._connection.cursor()
-            version = self._version()
+            version = self._found()
         if version is None:
             self._refuse_loss(remains)
             if not create:
                 raise StoreError(f"{self.path} is no store of warren; it is left as it is")
         elif not known(version, SCHEMA_VERSION):
-            raise StoreError(
-                f"the store {self.path} has schema version {version}, and this warren reads {SCHEMA_VERSION}; "
-                "use the warren that made it, or a later one"
-            )
-        self._lock = self._open_lock()
+            raise StoreError(_other_version(self.path, version))
+        self._older = version if version is not None and version < SCHEMA_VERSION else None
         with self._refused():
             if version is None:
                 self._choose_log()
-            self._durable()
+            if not self._still:
+                self._durable()
             if version is None:
                 self._make_tables()
-            elif version < SCHEMA_VERSION:
-                self._migrate()
+
+    def _found(self) -> int | None:
+        """Connect, and read the schema version; None where there is none yet."""
+        self._still = False
+        self._connect(str(self.path))
+        try:
+            return self._version()
+        except sqlite3.OperationalError as error:
+            # With a log even a reader makes files, which a folder that is read-only does not let it. What is still in
+            # a log or a journal would be passed over.
+            unfinished = any(os.path.lexists(f"{self.path}{end}") for end in ("-wal", "-journal"))
+            if is_busy(error) or unfinished or os.access(self.path.parent, os.W_OK, effective_ids=_EFFECTIVE):
+                raise
+        self._still = True
+        self._connect(f"{self.path.as_uri()}?immutable=1", uri=True)
+        return self._version()
 
     def _refuse_loss(self, remains: Path | None) -> None:
         """Refuse to begin anew where a record was lost: what is beside it would be swept away."""
@@ -143,10 +160,10 @@ class SQLiteStore(Ledger):
         except OSError as error:
             raise StoreError(f"the store {self.path} cannot be made: {error.strerror}") from None
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_TRY, isolation_level=None, check_same_thread=False)
+    def _connect(self, database: str, *, uri: bool = False) -> None:
+        connection = sqlite3.connect(database, timeout=_TRY, isolation_level=None, check_same_thread=False, uri=uri)
         self._files.callback(connection.close)
-        return connection
+        self._connection, self._cursor = connection, connection.cursor()
 
     def _query(self, statement: Any) -> list[Any]:
         """Carry out a statement that is not worth keeping compiled."""
@@ -164,16 +181,6 @@ class SQLiteStore(Ledger):
         if tables:
             raise StoreError(f"{self.path} is no store of warren; it is left as it is")
         return None
-
-    def _open_lock(self) -> int:
-        folder = folder_of(self.path)
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError(f"the folder {folder} beside the store cannot be written: {error.strerror}") from None
-        self._files.callback(os.close, lock)
-        return lock
 
     def _choose_log(self) -> None:
         """Let a new file have a write-ahead log, where that is safe."""
@@ -210,13 +217,30 @@ class SQLiteStore(Ledger):
                     self._cursor.execute(str(CreateIndex(index).compile(dialect=self._dialect)))
             self._query(insert(schema).values(version=SCHEMA_VERSION))
 
-    def _migrate(self) -> None:
-        """Bring an older file to this version, whole or not at all."""
-        with self._exclusive(), self._transaction():
+    def migrate(self) -> None:
+        """Bring a file of an earlier version to this one, whole or not at all; for those who will work on it.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        if self._older is None:
+            return
+        with self._exclusive(), self._refused(), self._transaction():
             found = int(self._query(select(schema.c.version))[0][0])  # another process may have been here first
+            if found > SCHEMA_VERSION:
+                raise StoreError(_other_version(self.path, found))
             for statement in steps(found, SCHEMA_VERSION):
                 self._cursor.execute(statement)
             self._query(update(schema).values(version=SCHEMA_VERSION))
+        self._older = None
+
+    def _refuse_older(self) -> None:
+        if self._older is not None:
+            raise StoreError(
+                f"the store {self.path} has schema version {self._older}, and this warren works with {SCHEMA_VERSION}; "
+                f"looking changes nothing, so warren resume {self.path} brings it to this version, or use the warren "
+                "that made it"
+            )
 
     # -- transactions -------------------------------------------------------------------------------------------
 
@@ -228,7 +252,11 @@ class SQLiteStore(Ledger):
         except (sqlite3.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
             if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
                 raise  # ours to mend, not the file's
+            if "not a database" in str(error) and not folder_of(self.path).is_dir():
+                raise StoreError(f"{self.path} is no store of warren ({error}); it is left as it is") from error
             remedy = "the file is left as it is: see to its disk, or restore a backup"
+            if "unable to open" in str(error) or "readonly" in str(error):
+                remedy = "see that it and its folder can be read and written, or copy both to where they can"
             if "is full" in str(error):
                 remedy = "make space there, and go on: what was stored before is not affected"
             raise StoreError(f"the store {self.path} cannot be used: {error}; {remedy}") from error
@@ -236,16 +264,18 @@ class SQLiteStore(Ledger):
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         with self._mutex:
-            self._contention.take(self._lock)
-            try:
+            lock = self._turnstile.descriptor()
+            try:  # before the wait: an interrupt may come when it is over
+                self._contention.take(lock)
                 yield
             finally:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
+                with contextlib.suppress(OSError):  # where there are no such locks, that is what has to be told
+                    fcntl.flock(lock, fcntl.LOCK_UN)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._contention.execute(self._cursor, "BEGIN IMMEDIATE")
-        try:
+        try:  # before it begins: an interrupt may come when it has
+            self._contention.execute(self._cursor, "BEGIN IMMEDIATE")
             yield
             # Where a reader is in the way, the transaction stays as it is, and is committed later.
             self._contention.execute(self._cursor, "COMMIT")
@@ -256,17 +286,18 @@ class SQLiteStore(Ledger):
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
-        self._cursor.execute("BEGIN")
         try:
+            self._cursor.execute("BEGIN")
             # Taken at once, so that no later statement can meet a writer's lock.
             self._contention.execute(self._cursor, _SNAPSHOT)
             yield
         finally:
             with contextlib.suppress(sqlite3.Error):  # nothing was written; the cause is what has to be told
-                self._cursor.execute("COMMIT")
+                self._cursor.execute("ROLLBACK")
 
     @contextmanager
     def _write(self) -> Iterator[Rows]:
+        self._refuse_older()
         with self._exclusive(), self._refused(), self._transaction():
             self._rows.begin()
             yield self._rows
@@ -274,6 +305,7 @@ class SQLiteStore(Ledger):
 
     @contextmanager
     def _read(self) -> Iterator[Rows]:
+        self._refuse_older()
         with self._mutex, self._refused(), self._snapshot():
             self._rows.begin()
             yield self._rows
@@ -281,9 +313,14 @@ class SQLiteStore(Ledger):
     # -- the file as a whole ------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Names of all runs in the file, the oldest first."""
-        with self._read():
+        """Names of all runs in the file, the oldest first; of any version."""
+        with self._mutex, self._refused(), self._snapshot():
             return self._rows.names()
+
+    def files(self) -> list[tuple[str, str]]:
+        """Name and digest of each checkpoint of any run that can be loaded and is a file; of any version."""
+        with self._mutex, self._refused(), self._snapshot():
+            return [(str(name), str(digest)) for name, digest in self._query(_FILES)]
 
     def verify(self) -> None:
         """Read the whole file and see that it is sound.
@@ -330,7 +367,15 @@ class SQLiteStore(Ledger):
             self._files.close()
 
 
+_EFFECTIVE = os.access in os.supports_effective_ids
 _TABLES = select(text("name")).select_from(text("sqlite_master")).where(text("type = 'table'"))
+
+
+def _other_version(path: Path, found: int) -> str:
+    return (
+        f"the store {path} has schema version {found}, and this warren reads {SCHEMA_VERSION}; use the warren that "
+        "made it, or a later one"
+    )
 
 
 def _log_of(path: Path) -> Path:

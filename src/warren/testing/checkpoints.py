@@ -97,7 +97,8 @@ class CheckpointStoreContract:
             checkpoints.load(published.name, published.digest)
 
     def test_absent(self, checkpoints: CheckpointStore) -> None:
-        """A checkpoint that never was."""
+        """A checkpoint that never was, where there is another."""
+        self._publish(checkpoints, "t1")
         with pytest.raises(CheckpointMissing, match="absent"):
             checkpoints.load(_ABSENT, "0" * 64)
 
