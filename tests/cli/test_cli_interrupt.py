@@ -1,18 +1,21 @@
 """Ctrl-C: once ends the intervals under way, twice stops at once; either way the same command goes on."""
 
+import importlib.util
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from tests.cli.helpers import COMPLETE, opened, start, wait_until
+from tests.cli.helpers import COMPLETE, environment, opened, start, wait_until
 from tests.cli.helpers import warren as command
 
 import warren
+from warren.cli import app
 
 
 class Folder:
@@ -134,6 +137,43 @@ def test_a_worker_that_is_interrupted_leaves_the_run_going(folder: Folder) -> No
     assert not folder.read(_failures)
     os.kill(main.pid, signal.SIGINT)
     ended(main)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_goes_on_to_its_end_though_nobody_reads_what_it_prints(folder: Folder, workers: int) -> None:
+    read, write = os.pipe()
+    os.close(read)  # as ``warren run ... 2>&1 | head -1``
+    arguments = ("run", "toy.py", "--workers", workers, "--report", "report.html")
+    if importlib.util.find_spec("plotly") is None:
+        arguments = arguments[:-2]
+    done = subprocess.run(
+        [sys.executable, "-m", "warren", *map(str, arguments)], cwd=folder.path, env=environment(), stdout=write,
+        stderr=write, timeout=120,
+    )  # fmt: skip
+    os.close(write)
+    assert done.returncode == 0
+    assert folder.states() == ["done"] * 4
+    assert (folder.path / "report.html").exists() == ("--report" in arguments)
+
+
+def test_a_run_without_a_standard_error_goes_on_to_its_end(folder: Folder) -> None:
+    command = f"exec {sys.executable} -m warren run toy.py --workers 1 2>&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=folder.path, env=environment(), stdout=subprocess.PIPE, text=True, timeout=120
+    )
+    assert done.returncode == 0
+    assert folder.states() == ["done"] * 4
+    assert "warren:" not in done.stdout, "what belongs to standard error is not mixed into the output"
+
+
+def test_a_command_that_trains_and_could_not_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(app, "_carry_out", broken)
+    assert {name: app.main([name]) for name in ("run", "resume", "worker", "status", "schedule")} == {
+        "run": 1, "resume": 1, "worker": 1, "status": 0, "schedule": 0,
+    }  # fmt: skip
 
 
 def _failures(result: warren.Result) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tests.cli.helpers import COMPLETE, SPACE, TRAINING, environment, here, opened, warren
 
+from warren.cli import app
+
 
 def one_line(done: "subprocess.CompletedProcess[str]", *words: str, code: int = 2) -> str:
     assert done.returncode == code, done.stderr + done.stdout
@@ -85,6 +87,29 @@ def test_a_store_that_is_not_there_or_is_none(tmp_path: Path, command: str) -> N
     text.write_bytes(b"dear diary\n" * 100)
     one_line(here(tmp_path, command, "text.db"), "text.db", "not a database")
     assert text.read_bytes() == b"dear diary\n" * 100
+
+
+@pytest.mark.parametrize("command", ["resume", "worker"])
+def test_a_hang_that_cannot_be_kept_is_refused_wherever_it_is_given(tmp_path: Path, command: str) -> None:
+    (tmp_path / "toy.py").write_text(COMPLETE)
+    assert here(tmp_path, "run", "toy.py", "--workers", 1).returncode == 0
+    one_line(here(tmp_path, command, "runs/toy.db", "--hang", 0.5), "hang must be at least 1 s")
+    assert here(tmp_path, command, "runs/toy.db", "--hang", 900).returncode == 0
+    with opened(tmp_path / "runs" / "toy.db") as result:
+        # Who joins speaks for its own workers, who resumes for the run.
+        assert result.store.config()["hang"] == (900.0 if command == "resume" else None)
+
+
+def test_an_output_that_cannot_be_written_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no full device")
+    monkeypatch.setattr(app, "_carry_out", lambda arguments: print("a line") or 0)
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert app.main(["status"]) == 1
+    assert capsys.readouterr().err == "warren: the output cannot be written: [Errno 28] No space left on device\n"
 
 
 def test_a_run_into_a_file_that_is_no_store(tmp_path: Path) -> None:

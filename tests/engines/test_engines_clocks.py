@@ -12,7 +12,7 @@ from tests.cli.helpers import COMPLETE, here
 
 import warren
 from warren.engines.alive import Alive, Expiry
-from warren.engines.progress import Progress, cadence, marks, patience
+from warren.engines.progress import Progress, Waits, allowed, cadence, marks, patience
 from warren.population import Keys, MemberRow, RunRow, WorkerRow
 from warren.runs.opening import recorded, recorded_job
 from warren.stores import MemoryStore
@@ -122,10 +122,15 @@ def test_what_an_observer_knows_better_is_not_judged() -> None:
 
 
 def test_how_long_is_waited_for_progress() -> None:
-    assert patience(None, 0.0) == 6 * 3600.0  # nothing says yet how long an interval takes
-    assert patience(None, 1.0) == 1800.0
-    assert patience(None, 3600.0) == 20 * 3600.0
-    assert patience(2.0, 3600.0) == 2.0
+    assert patience(None, 1.0, settled=True) == 1800.0
+    assert patience(None, 3600.0, settled=True) == 20 * 3600.0
+    assert patience(2.0, 3600.0, settled=True) == 2.0
+    # Nothing says how long a first interval takes, whatever the others took: it builds, loads data and compiles.
+    assert [patience(None, longest, settled=False) for longest in (0.0, 1.0, 3600.0)] == [21600.0, 21600.0, 72000.0]
+    assert [patience(hang, 1.0, settled=False) for hang in (2.0, 7200.0)] == [1800.0, 7200.0]
+    assert patience(2.0, 1.0, settled=False, waits=Waits(least=3.0)) == 3.0
+    assert allowed(("lease", 1), 2.0) == 2.0
+    assert [allowed(("", 0), limit) for limit in (2.0, 7200.0)] == [1800.0, 7200.0]  # it loads, or leaves
     assert (cadence(None, 10.0), cadence(2.0, 10.0), cadence(1e6, 10.0)) == (10.0, 0.5, 10.0)
 
 
@@ -136,7 +141,7 @@ def test_a_mark_that_stands_still_is_a_hang_and_the_first_look_starts_the_clock(
     for second in range(0, 100, 10):
         clock.now = 77.0 + second
         gets_on = ("lease", second // 20)
-        found.append(progress.look({"hangs": ("lease", 3), "gets on": gets_on}, 60.0))
+        found.append(progress.look({"hangs": ("lease", 3), "gets on": gets_on}, {"hangs": 60.0, "gets on": 60.0}))
     assert found == [{}] * 7 + [{"hangs": 70.0}, {"hangs": 80.0}, {"hangs": 90.0}]
 
 
@@ -145,11 +150,11 @@ def test_a_new_lease_at_the_same_budget_is_progress_and_so_is_having_none() -> N
     progress = Progress(clock)
     looks: list[dict[str, Any]] = [{"w": ("a", 1)}, {"w": ("b", 1)}, {}, {"w": ("b", 1)}, {"w": ("b", 1)}]
     for look in looks:
-        assert progress.look(look, 60.0) == {}
+        assert progress.look(look, {"w": 60.0}) == {}
         clock.now += 25.0
-    assert progress.look({"w": ("b", 1)}, 60.0) == {}
+    assert progress.look({"w": ("b", 1)}, {"w": 60.0}) == {}
     clock.now += 25.0
-    assert progress.look({"w": ("b", 1)}, 60.0) == {"w": 75.0}
+    assert progress.look({"w": ("b", 1)}, {"w": 60.0}) == {"w": 75.0}
 
 
 def test_an_observer_of_progress_that_was_asleep_counts_anew() -> None:
@@ -157,18 +162,29 @@ def test_an_observer_of_progress_that_was_asleep_counts_anew() -> None:
     progress = Progress(clock)
     for now in (0.0, 20.0, 40.0, 1000.0, 1020.0, 1040.0, 1060.0):
         clock.now = now
-        assert progress.look({"w": ("a", 1)}, 60.0) == {}
+        assert progress.look({"w": ("a", 1)}, {"w": 60.0}) == {}
     clock.now = 1061.0
-    assert progress.look({"w": ("a", 1)}, 60.0) == {"w": 61.0}
+    assert progress.look({"w": ("a", 1)}, {"w": 60.0}) == {"w": 61.0}
 
 
-def test_loading_and_leaving_may_take_half_an_hour_whatever_a_hang_is() -> None:
+def test_an_observer_of_progress_that_is_always_late_does_not_make_a_hang_immortal() -> None:
     clock = Clock()
     progress = Progress(clock)
-    for _ in range(1801):
-        assert progress.look({"loads": ("", 0)}, 2.0) == {}
-        clock.now += 1.0
-    assert progress.look({"loads": ("", 0)}, 2.0) == {"loads": 1801.0}
+    found: dict[str, float] = {}
+    for _ in range(5):
+        found = progress.look({"w": ("a", 1)}, {"w": 60.0})
+        clock.now += 40.0
+    assert found != {}
+
+
+def test_each_worker_has_a_limit_of_its_own() -> None:
+    clock = Clock()
+    progress = Progress(clock)
+    stuck = []
+    for _ in range(6):
+        stuck.append(progress.look({"builds": ("a", 1), "trains": ("b", 1)}, {"builds": 45.0, "trains": 25.0}))
+        clock.now += 10.0
+    assert stuck == [{}, {}, {}, {"trains": 30.0}, {"trains": 40.0}, {"builds": 50.0, "trains": 50.0}]
 
 
 def test_who_has_something_to_get_on_with() -> None:

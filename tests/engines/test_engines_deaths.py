@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import warren
-from warren.engines.deaths import Frame, ending, frames, oom_kills, oom_texts, own_line, told
+from warren.engines.deaths import Frame, OomKills, ending, frames, oom_kills, oom_texts, own_line, told
 
 CTYPES = next(iter(Path(signal.__file__).parent.glob("ctypes/__init__.py")))
 DUMP = f"""Fatal Python error: Aborted
@@ -59,17 +59,25 @@ def test_the_error_ends_in_one_line_that_says_all() -> None:
         (-signal.SIGSEGV, False, (1, 1), "signal SIGSEGV"),
         (-signal.SIGKILL, False, (0, 0), "signal SIGKILL"),
         (-signal.SIGKILL, False, (1, 0), "killed by the system for memory (signal SIGKILL)"),
-        (-signal.SIGKILL, False, (0, 1), "killed by the system for memory (signal SIGKILL)"),
+        (-signal.SIGKILL, False, (0, 1), "signal SIGKILL"),  # it was somebody else, and our group says so
+        (-signal.SIGKILL, False, (None, 1), "perhaps killed by the system for memory (signal SIGKILL)"),
+        (-signal.SIGKILL, False, (None, 0), "signal SIGKILL"),
+        (-signal.SIGKILL, False, (None, None), "signal SIGKILL"),
         (-signal.SIGKILL, True, (1, 1), "signal SIGKILL"),
         (-60, False, (0, 0), "signal 60"),
     ],
 )
-def test_how_a_process_ended(code: int, sent: bool, after: tuple[int, int], words: str) -> None:
-    assert ending(code, sent=sent, before=(0, 0), after=after).split(";")[0] == words
+def test_how_a_process_ended(code: int, sent: bool, after: tuple[int | None, int | None], words: str) -> None:
+    group, machine = after
+    before = OomKills(group=None if group is None else 0, machine=None if machine is None else 0)
+    assert ending(code, sent=sent, before=before, after=OomKills(group=group, machine=machine)).split(";")[0] == words
 
 
 def test_the_counters_of_the_system() -> None:
     events = "low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 1\n"
-    assert oom_kills(("pgfault 5\noom_kill 7\n", events)) == (7, 3)
-    assert oom_kills(("", "")) == (0, 0)
-    assert all(count >= 0 for count in oom_kills(oom_texts()))
+    assert oom_kills(events, "pgfault 5\noom_kill 7\n") == OomKills(group=3, machine=7)
+    older = "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"
+    assert oom_kills(older, "") == OomKills(group=2, machine=None)
+    assert oom_kills("", "") == OomKills(group=None, machine=None)
+    found = oom_kills(*oom_texts())
+    assert all(count is None or count >= 0 for count in (found.group, found.machine))

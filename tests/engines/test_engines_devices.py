@@ -131,3 +131,8 @@ def test_cores_that_this_process_may_use() -> None:
     finally:
         os.sched_setaffinity(0, own)
     assert cores() == len(own)
+
+
+def test_cores_where_the_system_does_not_say_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cores() == os.cpu_count()

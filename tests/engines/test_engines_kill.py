@@ -19,12 +19,12 @@ from warren.testing.check import check
 
 ROOT = Path(__file__).parents[2]
 
-ARGUMENTS: dict[str, Any] = {"space": loops.SPACE, "goal": "max", "population": 3, "intervals": 5, "seed": 7}
+ARGUMENTS: dict[str, Any] = {"space": loops.SPACE, "goal": "max", "population": 3, "intervals": 4, "seed": 7}
 
 
 def test_a_worker_killed_in_every_interval_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = warren.run(loops.quadratic, **ARGUMENTS).digest
-    every = [(member, interval) for interval in range(1, 6) for member in range(3)]
+    every = [(member, interval) for interval in range(1, 5) for member in range(3)]
     orders = tmp_path / "kill"
     orders.write_text("\n".join(f"{member} {interval}" for member, interval in every))
     monkeypatch.setenv("WARREN_TEST_KILL", str(orders))
@@ -97,7 +97,9 @@ def test_a_whole_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path:
 def test_a_dead_worker_of_another_terminal_frees_its_member(tmp_path: Path) -> None:
     """`warren worker` killed in the middle: the others take its member back, and nothing is counted against it."""
     script, store = tmp_path / "script.py", tmp_path / "run.db"
-    script.write_text(SCRIPT.replace("intervals=12", "intervals=100_000"))  # it goes on until it is interrupted
+    script.write_text(
+        SCRIPT.replace("intervals=12", "intervals=100_000, lease=6.0")
+    )  # it goes on until it is interrupted
     run = start(script, store, 1)
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     join = None

@@ -160,6 +160,7 @@ def test_a_hang_of_this_process_is_told_and_its_member_is_taken_over(tmp_path: P
     _, told = main.communicate(timeout=60)
     assert main.returncode == 0
     assert told.count("no progress for 2") == 1
+    assert "engines/work.py" not in told, "the stack begins with the user's own function"
     assert "loops.py:" in told and " in waits; others may take the member" in told
     assert "while awaited is not None and not Path(awaited).exists():" in told or "time.sleep(0.01)" in told
     result = whole(store, expected)

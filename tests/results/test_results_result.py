@@ -249,6 +249,8 @@ def test_cost_counts_what_happened(result: Result) -> None:
     assert known.share == pytest.approx(0.01)
     assert str(known).startswith("PBT 1.0 % of workers' time: 0.1 s beside 9.9 s of training, 4 intervals, 2 copies")
     assert Cost(wall=0.0, training=0.0, overhead=0.0, intervals=0, units=0.0, copies=0).share == 0.0
+    one = Cost(wall=0.0, training=0.0, overhead=0.0, intervals=1, units=1.0, copies=1)
+    assert "1 interval, 1 copy, 0.0 s" in str(one)
 
 
 def test_improved_is_a_staircase(result: Result) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -15,9 +15,11 @@ from warren.cli.check import check
 from warren.cli.demo import demo
 from warren.cli.look import report, schedule, status
 from warren.cli.train import resume, run, worker
+from warren.engines.say import say
 from warren.errors import RunFailed, WarrenError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+TRAINING = (["run"], ["worker"], ["resume"], ["demo"])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,14 +31,18 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, 1 the run failed, 2 the request was wrong, 130 interrupted.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = _carry_out(sys.argv[1:] if arguments is None else arguments)
-        # Here and not at the interpreter's exit, where a closed pipe could only be complained about.
-        sys.stdout.flush()
-        return code
+        code = _carry_out(arguments)
     except BrokenPipeError:
-        _nobody_reads()
-        return DONE
+        # Who looks on has seen enough. What trains has not come to its end.
+        code = FAILED if arguments[:1] in TRAINING else DONE
+    # Here and not at the interpreter's exit, where a closed pipe could only be complained about.
+    wrong = _flush(sys.stdout)
+    if wrong is not None:
+        _complain(f"the output cannot be written: {wrong}")
+    _flush(sys.stderr)
+    return code if wrong is None else code or FAILED
 
 
 def build() -> typer.Typer:
@@ -117,14 +123,23 @@ def _usage(error: Any) -> str:
 def _complain(message: str) -> None:
     """One line of warren's, then, indented, the traceback of user code where there is one."""
     first, *rest = message.strip().splitlines() or [""]
-    print(f"warren: {first}", file=sys.stderr)
-    for line in rest:
-        print(f"    {line}", file=sys.stderr)
+    say("\n".join([f"warren: {first}", *(f"    {line}" for line in rest)]))
 
 
-def _nobody_reads() -> None:
-    """Whoever read our output has gone (``| head``): the rest of it, and what the interpreter flushes, goes nowhere."""
-    with contextlib.suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _flush(stream: TextIO | None) -> str | None:
+    """Write what is left; where that cannot be, it and what the interpreter flushes at its exit goes nowhere.
+
+    Returns:
+        What was wrong; None where all is written, or its reader has gone (``| head``).
+    """
+    if stream is None:
+        return None
+    try:
+        stream.flush()
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        return None if isinstance(error, BrokenPipeError) else str(error)
+    return None

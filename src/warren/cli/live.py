@@ -19,6 +19,7 @@ from rich.text import Text
 from warren.cli.follow import Follower, Snapshot, failures
 from warren.cli.show import best_line, copies_of, members_table, score, span
 from warren.cli.terminal import Terminal
+from warren.engines.say import say
 from warren.errors import WarrenError
 from warren.results import Result
 from warren.runs import Watch
@@ -70,7 +71,7 @@ def live_view(console: Console | None = None, *, plain: bool = False) -> Iterato
 
 
 def _can_draw() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 class Looker:
@@ -146,8 +147,7 @@ class Lines:
 
 
 def _to_stderr(text: str) -> None:
-    with contextlib.suppress(OSError):
-        print(f"warren: {text}", file=sys.stderr, flush=True)
+    say(f"warren: {text}")
 
 
 def line(snapshot: Snapshot) -> str:

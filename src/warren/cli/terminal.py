@@ -7,8 +7,11 @@ import os
 import sys
 import tempfile
 from types import TracebackType
+from typing import IO
 
 from rich.console import Console, ConsoleDimensions
+
+from warren.engines.shared import nameless
 
 
 class Terminal:
@@ -26,7 +29,11 @@ class Terminal:
     def __enter__(self) -> Terminal:
         _flush()
         self._tty = os.dup(2)
-        self._file = tempfile.TemporaryFile(prefix="warren-", buffering=0)
+        try:
+            # On a disk where that can be: what a long run prints may be much.
+            self._file: IO[bytes] = tempfile.TemporaryFile(prefix="warren-", buffering=0)
+        except OSError:
+            self._file = nameless()
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
         self._out = os.fdopen(os.dup(self._tty), "w", encoding=encoding, errors="replace")
         self.console = Console(file=self._out, highlight=False, markup=False, emoji=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from warren.cli.find import run_in
 from warren.cli.live import live_view
 from warren.cli.show import Output, summary
 from warren.engines.devices import visible_gpus
+from warren.engines.say import say
 from warren.errors import InvalidValue, MissingExtra, UnknownName
 from warren.population import Stop
 from warren.results import Result
@@ -28,6 +28,10 @@ RunOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None, typer.Option(metavar="N", help="Members that train at a time. Default: one a GPU, else one a core.")
+]
+HangOption = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="End a worker without a report for so long. Default: 20 longest intervals."),
 ]
 PlainOption = Annotated[bool, typer.Option("--plain", help="A line of progress now and then, and no live view.")]
 
@@ -62,10 +66,7 @@ def run(
     ] = None,
     gpus: Annotated[str | None, typer.Option(metavar="0,1", help="GPUs to use. Default: all.")] = None,
     gpus_per_member: Annotated[int, typer.Option(metavar="N", help="GPUs for each worker.")] = 1,
-    hang: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="End a worker without a report for so long. Default: 20 longest intervals."),
-    ] = None,
+    hang: HangOption = None,
     report: Annotated[Path | None, typer.Option(metavar="PATH", help="Write a report there at the end.")] = None,
     plain: PlainOption = False,
 ) -> None:
@@ -113,6 +114,7 @@ def worker(
     run_name: RunOption = None,
     gpu: Annotated[str | None, typer.Option(metavar="0,1", help="GPUs that each worker sees.")] = None,
     workers: Annotated[int, typer.Option(metavar="N", help="How many workers join.")] = 1,
+    hang: HangOption = None,
     plain: PlainOption = False,
 ) -> None:
     """Work on a run that goes on in another terminal; Ctrl-C leaves it without harm."""
@@ -121,7 +123,7 @@ def worker(
         interrupted("this worker has left; the run goes on without it, or with warren resume"),
         live_view(plain=plain) as watch,
     ):
-        result = runs.join(store, name=name, gpu=gpu, workers=workers, watch=watch)
+        result = runs.join(store, name=name, gpu=gpu, workers=workers, hang=hang, watch=watch)
     _show(result, store, None)
 
 
@@ -132,6 +134,7 @@ def resume(
     intervals: Annotated[
         int | None, typer.Option(metavar="N", help="Intervals for each member, where there shall be more.")
     ] = None,
+    hang: HangOption = None,
     report: Annotated[Path | None, typer.Option(metavar="PATH", help="Write a report there at the end.")] = None,
     plain: PlainOption = False,
 ) -> None:
@@ -140,17 +143,19 @@ def resume(
     if report is not None:
         _check_report(report)
     with interrupted("interrupted; the same command goes on with the run"), live_view(plain=plain) as watch:
-        result = runs.resume(store, name=name, workers=workers, intervals=intervals, watch=watch)
+        result = runs.resume(store, name=name, workers=workers, intervals=intervals, hang=hang, watch=watch)
     _show(result, store, report)
 
 
 def _show(result: Result, store: Path, report: Path | None) -> None:
-    output = Output()
-    summary(result, output)
-    output.print(f"store {store}", soft_wrap=True)
     if report is not None:
         write_report(result, report)
-        output.print(f"report {report}", soft_wrap=True)
+    output = Output()
+    with contextlib.suppress(BrokenPipeError):  # the run is over and on record, whoever reads of it
+        summary(result, output)
+        output.print(f"store {store}", soft_wrap=True)
+        if report is not None:
+            output.print(f"report {report}", soft_wrap=True)
     result.store.close()
 
 
@@ -208,6 +213,5 @@ def interrupted(message: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        with contextlib.suppress(OSError):
-            print(f"warren: {message}", file=sys.stderr)
+        say(f"warren: {message}")
         raise typer.Exit(130) from None

@@ -29,6 +29,16 @@ def new_worker(gpu: str | None = None, pid: int | None = None) -> WorkerRow:
     )
 
 
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # another user's
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
 class Alive:
     """Files that living workers hold a lock on. A lock ends with its process, whatever way that ends.
 
@@ -69,11 +79,15 @@ class Alive:
         """Whether a worker of this machine is certainly dead; False where that cannot be told."""
         if self._folder is None or row.worker in self._held or row.host != socket.gethostname():
             return False
+        if row.pid == os.getpid():
+            # Another user of the store in this process. A record lock does not tell it from us, and closing its file
+            # would take its lock away. A dead one whose number we got, as in containers, is found by its silence.
+            return False
         try:
             handle = os.open(self._folder / row.worker, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             # Registered and not yet locked, or gone: the process itself tells which.
-            return not Path(f"/proc/{row.pid}").exists()
+            return not _exists(row.pid)
         except OSError:
             return False
         try:

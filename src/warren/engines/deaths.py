@@ -35,25 +35,44 @@ class Frame:
     function: str
 
 
-def oom_kills(texts: Iterable[str]) -> tuple[int, ...]:
-    """How often the system has killed for want of memory, by each of its counters that can be read.
+@dataclass(frozen=True, kw_only=True)
+class OomKills:
+    """How often the system has killed for want of memory; None where it does not say.
+
+    Attributes:
+        group: In this process's control group, which workers are in.
+        machine: Anywhere on this machine.
+    """
+
+    group: int | None
+    machine: int | None
+
+
+def oom_kills(group: str, machine: str) -> OomKills:
+    """Read the system's counters.
 
     Args:
-        texts: Contents of ``/proc/vmstat`` and of the control group's ``memory.events``; empty where there is none.
+        group: Content of the control group's ``memory.events`` or ``memory.oom_control``; empty where there is none.
+        machine: Content of ``/proc/vmstat``, likewise.
     """
-    found = []
-    for text in texts:
-        words = (line.split() for line in text.splitlines())
-        counts = [int(line[1]) for line in words if len(line) == 2 and line[0] == "oom_kill" and line[1].isdigit()]
-        found.append(counts[0] if counts else 0)
-    return tuple(found)
+    return OomKills(group=_count(group), machine=_count(machine))
+
+
+def _count(text: str) -> int | None:
+    words = (line.split() for line in text.splitlines())
+    return next((int(w[1]) for w in words if len(w) == 2 and w[0] == "oom_kill" and w[1].isdigit()), None)
 
 
 def oom_texts() -> tuple[str, str]:
-    """The counters of this machine and of this process's control group."""
-    group = next((line[3:] for line in _text(Path("/proc/self/cgroup")).splitlines() if line.startswith("0::")), None)
-    events = "" if group is None else _text(Path(f"/sys/fs/cgroup{group}/memory.events"))
-    return _text(Path("/proc/vmstat")), events
+    """The counters of this process's control group and of this machine, as `oom_kills` takes them."""
+    events = ""
+    for line in _text(Path("/proc/self/cgroup")).splitlines():
+        number, controllers, group = (line.split(":", 2) + ["", ""])[:3]
+        if number == "0" and not controllers:
+            events = events or _text(Path(f"/sys/fs/cgroup{group}/memory.events"))
+        elif "memory" in controllers.split(","):  # the older kind of control groups
+            events = events or _text(Path(f"/sys/fs/cgroup/memory{group}/memory.oom_control"))
+    return events, _text(Path("/proc/vmstat"))
 
 
 def _text(path: Path) -> str:
@@ -63,7 +82,7 @@ def _text(path: Path) -> str:
         return ""  # another system, or not for us to read: then nothing is known
 
 
-def ending(code: int, *, sent: bool, before: Iterable[int], after: Iterable[int]) -> str:
+def ending(code: int, *, sent: bool, before: OomKills, after: OomKills) -> str:
     """How a process ended.
 
     Args:
@@ -78,8 +97,13 @@ def ending(code: int, *, sent: bool, before: Iterable[int], after: Iterable[int]
         name = signal.Signals(-code).name
     except ValueError:  # a real-time signal
         name = str(-code)
-    if -code == signal.SIGKILL and not sent and any(now > then for then, now in zip(before, after, strict=False)):
-        return "killed by the system for memory (signal SIGKILL); use fewer workers or smaller members"
+    if -code == signal.SIGKILL and not sent:
+        words = "killed by the system for memory (signal SIGKILL); use fewer workers or smaller members"
+        if before.group is not None and after.group is not None:
+            # It counts what happens to these workers, and what happens to others must not be taken for it.
+            return words if after.group > before.group else f"signal {name}"
+        if before.machine is not None and after.machine is not None and after.machine > before.machine:
+            return f"perhaps {words}"
     return f"signal {name}"
 
 

@@ -20,7 +20,10 @@ THREAD_VARIABLES = (
 
 def cores() -> int:
     """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
 
 
 def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:

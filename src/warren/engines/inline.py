@@ -13,16 +13,26 @@ from warren.engines.alive import Alive, Beater, Expiry, new_worker
 from warren.engines.base import Job
 from warren.engines.deaths import Frame, own_line
 from warren.engines.interrupt import Breaking
-from warren.engines.progress import Progress, cadence, marks, patience
+from warren.engines.progress import WAITS, Progress, Waits, allowed, cadence, marks, patience
+from warren.engines.say import say
 from warren.engines.work import work
 from warren.errors import InvalidValue
 from warren.stores import Store
 from warren.stores.folder import folder_of
 from warren.training import Turns
 
+_CALLER = work.__code__.co_filename
+
 
 class Inline:
-    """Trains members one after another where it is called."""
+    """Trains members one after another where it is called.
+
+    Args:
+        waits: How long user code is waited for before a hang is told.
+    """
+
+    def __init__(self, waits: Waits = WAITS) -> None:
+        self._waits = waits
 
     def run(self, job: Job) -> None:
         """Work until the run has no more of it; see `Engine`."""
@@ -36,6 +46,15 @@ class Inline:
         expiry = Expiry(job.store, alive, time.monotonic, job.lease)
         expiry.reap()
         clock = _Clock(job)
+        pulse = _Pulse(job, worker.worker, expiry, time.monotonic, self._waits)
+
+        def observe() -> None:
+            pulse.settled = True  # after a report; what a claim says too early, the call that follows corrects
+            clock.observe()
+
+        def begins() -> None:
+            pulse.settled = False
+
         interrupts = Breaking()
         try:
             with interrupts:
@@ -47,14 +66,13 @@ class Inline:
                     clock=time.perf_counter,
                     sleep=time.sleep,
                     stopping=lambda: interrupts.count > 0,
-                    observe=clock.observe,
+                    observe=observe,
                 )
                 if folder is None:
                     work(job.train, turns)
                 else:
-                    pulse = _Pulse(job, worker.worker, expiry, time.monotonic)
                     with Beater(pulse.tick, cadence(job.hang, job.beat)):
-                        work(job.train, turns)
+                        work(job.train, turns, begins)
             if interrupts.count:
                 raise KeyboardInterrupt
         finally:
@@ -69,9 +87,14 @@ class _Pulse:
 
     Nobody can end a training loop of this process, so a worker that hangs falls silent: after its lease others may take
     its member.
+
+    Attributes:
+        settled: The present call of the training function has reported.
     """
 
-    def __init__(self, job: Job, worker: str, expiry: Expiry, clock: Callable[[], float]) -> None:
+    def __init__(self, job: Job, worker: str, expiry: Expiry, clock: Callable[[], float], waits: Waits) -> None:
+        self.settled = False
+        self._waits = waits
         self._job = job
         self._worker = worker
         self._expiry = expiry
@@ -82,7 +105,8 @@ class _Pulse:
     def tick(self) -> None:
         store = self._job.store
         found = marks([self._worker], store.members(), [self._worker])
-        stuck = self._progress.look(found, patience(self._job.hang, store.run().longest))
+        limit = patience(self._job.hang, store.run().longest, settled=self.settled, waits=self._waits)
+        stuck = self._progress.look(found, {name: allowed(mark, limit, self._waits) for name, mark in found.items()})
         if self._worker in stuck:
             token, _ = found[self._worker]
             if token != self._told:
@@ -94,14 +118,14 @@ class _Pulse:
 
     def _tell(self, seconds: float) -> None:
         frame = sys._current_frames().get(self._thread)
-        stack = traceback.extract_stack(frame)
+        stack = list(traceback.extract_stack(frame))
+        ours = [place for place, call in enumerate(stack) if call.filename == _CALLER]
+        stack = stack[ours[-1] + 1 :] if ours else stack  # from the user's own function on
         calls = [Frame(file=call.filename, line=call.lineno or 0, function=call.name) for call in reversed(stack)]
         own = own_line(calls, self._job.entry.file)
-        print(
+        say(
             f"warren: no progress for {seconds:.3g} s{', at ' if own else ''}{own}; others may take the member after "
-            f"{self._job.lease:g} s. Stack (most recent call last):\n{''.join(stack.format())}",
-            end="",
-            file=sys.stderr,
+            f"{self._job.lease:g} s. Stack (most recent call last):\n{''.join(traceback.format_list(stack)).rstrip()}"
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
+
+from warren.engines.say import say
 
 
 class Interrupts:
@@ -36,7 +38,7 @@ class Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
         if self.count == 1:
-            print("\nwarren: ending the intervals under way; Ctrl-C again stops at once", file=sys.stderr)
+            say("\nwarren: ending the intervals under way; Ctrl-C again stops at once")
         self.second()
 
     def second(self) -> None:
@@ -54,13 +56,37 @@ class Breaking(Interrupts):
 class Ending(Interrupts):
     """Leaves at the third interrupt, wherever the supervisor is: it may be waiting for a store that another holds.
 
+    Ctrl-Z stops the workers with the supervisor. They are in groups of their own, which the terminal does not reach,
+    and would go on training while nobody beats for them.
+
     Args:
         kill: Ends the workers.
+        stop: Stops them where they are.
+        go_on: Lets them go on.
     """
 
-    def __init__(self, kill: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        kill: Callable[[], None],
+        stop: Callable[[], None] = lambda: None,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
         self._kill = kill
+        self._stop = stop
+        self._go_on = go_on
+
+    def __enter__(self) -> Ending:
+        super().__enter__()
+        # One that is ignored was ignored by whoever started us, and stays so.
+        if self._old and signal.getsignal(signal.SIGTSTP) != signal.SIG_IGN:
+            self._old[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._pause)
+        return self
+
+    def _pause(self, number: int, frame: FrameType | None) -> None:
+        self._stop()
+        os.kill(os.getpid(), signal.SIGSTOP)  # the next line is reached when somebody lets us go on
+        self._go_on()
 
     def second(self) -> None:
         if self.count >= 3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,13 @@ from warren.engines.base import Job
 from warren.engines.child import Child
 from warren.engines.inline import stop_for_time
 from warren.engines.interrupt import Ending, Interrupts
-from warren.engines.progress import Progress, cadence, marks, patience
+from warren.engines.progress import WAITS, Progress, Waits, allowed, cadence, marks, patience
+from warren.engines.say import say
 from warren.errors import InvalidValue, RunFailed, StoreError, WarrenError
 from warren.population import EventRow
 from warren.stores.folder import folder_of
 
 _TICK = 0.05
-_GRACE = 2.0
-"""Seconds that a worker has to write where it hangs."""
 _GIVE_UP = 3
 """Workers that die one after another without one interval between them, before the run is given up."""
 
@@ -29,18 +29,25 @@ class Processes:
 
     The supervisor takes no decision and hands out no work: workers take members from the store. So further workers
     may join from other terminals, and the supervisor may die without harm.
+
+    Args:
+        waits: How long a worker is waited for.
     """
+
+    def __init__(self, waits: Waits = WAITS) -> None:
+        self._waits = waits
 
     def run(self, job: Job) -> None:
         """Start the workers and look after them until the run is over; see `Engine`."""
         if job.location is None:
             raise InvalidValue('worker processes need a store that they can share; give store="runs/name.db"')
-        _Supervisor(job, job.location, time.monotonic).run()
+        _Supervisor(job, job.location, time.monotonic, self._waits).run()
 
 
 class _Supervisor:
-    def __init__(self, job: Job, location: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, job: Job, location: Path, clock: Callable[[], float], waits: Waits) -> None:
         self._job = job
+        self._waits = waits
         self._location = location
         self._clock = clock
         self._alive = Alive(folder_of(location))
@@ -56,16 +63,19 @@ class _Supervisor:
     def run(self) -> None:
         job = self._job
         self._expiry.reap()
-        with Ending(self._kill) as interrupts:
+        with Ending(self._kill, self._stop, self._go_on) as interrupts:
             try:
                 for place in range(job.workers):
                     devices = job.devices[place % len(job.devices)] if job.devices else ()
-                    self._children.append(Child(job, self._location, devices))
+                    self._children.append(self._start_one(devices))
                 self._supervise(interrupts)
             finally:
                 self._end(interrupts)
             if interrupts.count:
                 raise KeyboardInterrupt
+
+    def _start_one(self, devices: tuple[str, ...]) -> Child:
+        return Child(self._job, self._location, devices, self._waits)
 
     def _supervise(self, interrupts: Interrupts) -> None:
         job = self._job
@@ -84,9 +94,12 @@ class _Supervisor:
                     child.kill()
                 code = child.ended()
                 if code is not None:
-                    self._children.remove(child)
-                    self._deadlines.pop(child.worker, None)
+                    self._let_go(child)
                     self._ended(child, code, replace=not asked)
+                elif now > self._deadlines.get(child.worker, now) + self._waits.end:
+                    self._let_go(child)
+                    how, told = child.abandon()
+                    self._died(child, how, told, replace=not asked)
             # A store that cannot be used now is tried again: leases outlast several beats, and what lasts is met, and
             # told, by the workers.
             if now >= next_beat:
@@ -110,10 +123,18 @@ class _Supervisor:
         now, store = self._clock(), self._job.store
         workers = [child.worker for child in self._children]
         found = marks(workers, store.members(), [row.worker for row in store.workers()])
-        stuck = self._progress.look(found, patience(self._job.hang, store.run().longest))
+        longest = store.run().longest
+        limits: dict[str, float] = {}
+        for child in self._children:
+            child.standing.tell(longest)
+            if child.worker in found:
+                settled = child.standing.settled
+                limit = patience(self._job.hang, longest, settled=settled, waits=self._waits)
+                limits[child.worker] = allowed(found[child.worker], limit, self._waits)
+        stuck = self._progress.look(found, limits)
         for child in self._children:
             if child.worker in stuck and child.stuck is None:
-                self._deadlines[child.worker] = now + _GRACE
+                self._deadlines[child.worker] = now + self._waits.dump
                 child.abort(stuck[child.worker])
 
     def _look(self, now: float) -> None:
@@ -122,6 +143,10 @@ class _Supervisor:
         if limit is not None and elapsed >= limit:
             stop_for_time(self._job.store, elapsed, limit)
         self._job.observe()
+
+    def _let_go(self, child: Child) -> None:
+        self._children.remove(child)
+        self._deadlines.pop(child.worker, None)
 
     def _ended(self, child: Child, code: int, *, replace: bool) -> None:
         """See how a worker ended: at the end of its work, on a mistake of the user, or by a death that is replaced."""
@@ -134,6 +159,10 @@ class _Supervisor:
         run = store.run()
         if code == 0 and not (replace and run.status == "running" and self._unfinished()):
             return
+        self._died(child, how, told, replace=replace)
+
+    def _died(self, child: Child, how: str, told: str, *, replace: bool) -> None:
+        store = self._job.store
         # The supervisor saw it die in the middle of an interval: that may be the member's doing, and is counted.
         freed = store.expire([child.worker], told, counts=True)
         run = store.run()
@@ -149,7 +178,7 @@ class _Supervisor:
         if self._deaths > max(_GIVE_UP, len(self._children) + 1) * run.tries:
             raise RunFailed(f"{self._deaths} workers died one after another without an interval, the last by {how}")
         if replace and run.status == "running":
-            self._children.append(Child(self._job, self._location, child.devices))
+            self._children.append(self._start_one(child.devices))
 
     def _unfinished(self) -> bool:
         return any(row.state in ("waiting", "leased") for row in self._job.store.members())
@@ -158,12 +187,22 @@ class _Supervisor:
         for child in self._children:
             child.kill()
 
+    def _stop(self) -> None:
+        for child in self._children:
+            child.signal(signal.SIGSTOP)
+
+    def _go_on(self) -> None:
+        for child in self._children:
+            child.signal(signal.SIGCONT)
+        self._progress = Progress(self._clock)  # nobody got on meanwhile
+
     def _end(self, interrupts: Interrupts) -> None:
         """Whatever happened, leave no process and no lease behind."""
         left = [child.worker for child in self._children]
         self._kill()
         for child in self._children:
-            child.close()
+            if not child.close():
+                say(f"warren: process {child.process.pid} does not end: the system holds it; see to its device or disk")
         self._children = []
         if interrupts.count >= 3:
             return  # the user does not want to wait for the store; leases of the dead are found by the next one

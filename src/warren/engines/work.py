@@ -12,7 +12,7 @@ from warren.training import Slot, Turns, Watch
 Train = Callable[[Slot], Any]
 
 
-def work(train: Train, turns: Turns) -> None:
+def work(train: Train, turns: Turns, begins: Callable[[], None] = lambda: None) -> None:
     """Train members until there is nothing more to do for this worker.
 
     What user code raises is its member's failure; what it does wrong with the slot is the user's mistake and ends the
@@ -21,6 +21,7 @@ def work(train: Train, turns: Turns) -> None:
     Args:
         train: The training function.
         turns: Where members come from.
+        begins: Called before each call of the training function.
 
     Raises:
         WarrenError: The loop broke the slot's protocol, or the run has failed.
@@ -30,6 +31,7 @@ def work(train: Train, turns: Turns) -> None:
     while row is not None:
         try:
             slot = Slot(turns, row, watch)
+            begins()
             train(slot)
             row = slot.finish()
         except (CheckpointDamaged, CheckpointMissing):

@@ -47,7 +47,8 @@ class Cost:
     def __str__(self) -> str:
         return (
             f"PBT {100 * self.share:.1f} % of workers' time: {self.overhead:.1f} s beside {self.training:.1f} s of "
-            f"training, {self.intervals} intervals, {self.copies} copies, {self.wall:.1f} s in all"
+            f"training, {self.intervals} interval{'s' * (self.intervals != 1)}, {self.copies} "
+            f"cop{'y' if self.copies == 1 else 'ies'}, {self.wall:.1f} s in all"
         )
 
 

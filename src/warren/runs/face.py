@@ -31,6 +31,7 @@ from warren.runs.request import (
     engine_of,
     first_plan,
     known_goal,
+    known_hang,
     processes,
     refuse_in_worker,
     warm_state,
@@ -99,8 +100,9 @@ def run(
         engine: Who runs the intervals: ``"inline"``, ``"processes"``, or an engine; default: as `workers` says.
         lease: Seconds without a sign of life after which a worker's members are given to others; at least 1.
         hang: Seconds without a report after which a worker that is alive is taken to hang: it is ended, and where it
-            hung is the error of its member. Default: twenty times the longest interval so far, at least half an hour;
-            six hours while no interval has ended. A worker in this process is not ended, but told of.
+            hung is the error of its member. Until the present call of the training function has reported, which builds
+            and compiles, at least half an hour. Default: twenty times the longest interval so far, at least half an
+            hour; six hours until the call has reported. A worker in this process is not ended, but told of.
         watch: Called about four times a second with the result so far. Without it, one line on standard error says
             at the end what the run cost.
 
@@ -204,6 +206,7 @@ def resume(
     intervals: int | None = None,
     gpus: Iterable[int | str] | None = None,
     gpus_per_member: int = 1,
+    hang: float | None = None,
     watch: Watch | None = None,
 ) -> Result:
     """Go on with a run from its store alone: the training function is loaded from the file that the run names.
@@ -215,12 +218,14 @@ def resume(
         intervals: Intervals for each member, where there shall be more than before.
         gpus: As for `run`.
         gpus_per_member: As for `run`.
+        hang: As for `run`, from now on; None leaves what the run was given last.
         watch: As for `run`.
 
     Raises:
         StoreError: There is no such store or run.
         RunMismatch: The run's function was made in a notebook or inside another function.
     """
+    known_hang(hang)
     if intervals is not None:
         whole("intervals", intervals, 1)
     if workers is not None:
@@ -237,6 +242,9 @@ def resume(
     set_going(opened, current, max(current.limit, intervals or 0), Plan(), stop)
     job = recorded_job(opened, config, loaded, settings, stop, workers)
     job = replace(job, devices=sees if devices else ())
+    if hang is not None:
+        opened.store.configure({**config, "hang": hang})
+        job = replace(job, hang=float(hang))
     return work_on(opened, settings, job, processes(), watch)
 
 
@@ -246,6 +254,7 @@ def join(
     name: str = "default",
     gpu: str | None = None,
     workers: int = 1,
+    hang: float | None = None,
     watch: Watch | None = None,
 ) -> Result:
     """Work on a run that is going on elsewhere on this machine, and leave when it is over or on Ctrl-C.
@@ -255,6 +264,7 @@ def join(
         name: Name of the run in it.
         gpu: Devices that this worker shall see, as ``"1"`` or ``"0,1"``.
         workers: How many workers join.
+        hang: As for `run`, for these workers; None takes what the run was given.
         watch: As for `run`.
 
     Raises:
@@ -262,8 +272,11 @@ def join(
         RunMismatch: The run's function was made in a notebook or inside another function.
     """
     whole("workers", workers, 1)
+    known_hang(hang)
     opened, config, loaded, settings = recorded(store, name)
     job = recorded_job(opened, config, loaded, settings, Stop(), workers)
+    if hang is not None:
+        job = replace(job, hang=float(hang))
     if gpu is not None:
         job = replace(job, devices=(tuple(part.strip() for part in gpu.split(",")),) * workers)
     return work_on(opened, settings, job, processes(), watch)

@@ -50,6 +50,11 @@ def seconds(field: str, value: Any, least: float) -> float:
     return float(value)
 
 
+def known_hang(hang: Any) -> float | None:
+    """The seconds after which a worker is taken to hang, or None for the rule, or an error."""
+    return None if hang is None else seconds("hang", hang, 1.0)
+
+
 def known_goal(goal: Any) -> Goal:
     """The goal, or an error."""
     if goal not in ("max", "min"):
@@ -115,8 +120,7 @@ def checked(
         raise InvalidType(f"stop must be a warren.Stop(...), but got {given!r}")
     # Each beat is a transaction on the disk, six in a lease: in less than a second a slow disk would look like a death.
     seconds("lease", lease, 1.0)
-    if hang is not None:
-        seconds("hang", hang, 1.0)
+    known_hang(hang)
     if watch is not None and not callable(watch):
         raise InvalidType(f"watch must be a function of a result, but got {watch!r}")
     if store is not None and not isinstance(store, (str, os.PathLike)):

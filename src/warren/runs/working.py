@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from warren.engines import Engine, Job
+from warren.engines.say import say
 from warren.errors import RunFailed
 from warren.population import EventRow, most_checkpoints
 from warren.results import Result, damage
@@ -42,7 +42,7 @@ def work_on(
         if opened.location is not None:
             # Said before the first is written; a warm start is pinned.
             most = most_checkpoints(settings.population, job.workers, pins=1)
-            print(f"warren: keeps at most {most} checkpoints at a time, in {opened.location}.d", file=sys.stderr)
+            say(f"warren: keeps at most {most} checkpoints at a time, in {opened.location}.d")
         engine.run(replace(job, observe=observe))
     observe()
     current = opened.store.run()
@@ -57,7 +57,7 @@ def work_on(
         opened.store.update(status="done")
     result = opened.result(goal=settings.goal, held_out=settings.held_out)
     if watch is None and result.run.total > before:
-        print(f"warren: {result.cost}", file=sys.stderr)
+        say(f"warren: {result.cost}")
     return result
 
 
@@ -73,7 +73,7 @@ class Teller:
             self._revision = max(self._revision, event.revision)
             message = _message(event)
             if message is not None:
-                print(f"warren: {message}", file=sys.stderr)
+                say(f"warren: {message}")
 
 
 def _message(event: EventRow) -> str | None:

@@ -1,0 +1,76 @@
+"""Training functions that try their supervisor, at the top level of a module so that worker processes find them."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import warren
+
+SPACE = {"lr": warren.Float(0.0, 1.0)}
+
+if "WARREN_WORKER" in os.environ:
+    faulthandler.disable()  # as a library that has its own way with it, while it is loaded
+
+
+def once() -> bool:
+    """Whether nobody has been here before, in any process."""
+    try:
+        os.close(os.open(os.environ["WARREN_TEST_ONCE"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def builds(slot: warren.Slot) -> None:
+    """Building takes longer than any interval may take."""
+    time.sleep(1.8)
+    for member in slot:
+        member.state = {}
+        member.report(member["lr"])
+
+
+def hangs(slot: warren.Slot) -> None:
+    """Hangs once, in a second interval."""
+    for member in slot:
+        member.state = {}
+        if member.budget == 1 and once():
+            time.sleep(600)
+        member.report(member["lr"])
+
+
+def hangs_at_first(slot: warren.Slot) -> None:
+    """Hangs once, in the first interval of a call."""
+    for member in slot:
+        member.state = {}
+        if once():
+            time.sleep(600)
+        member.report(member["lr"])
+
+
+def reads(slot: warren.Slot) -> None:
+    """Starts a program that reads its input to the end."""
+    for member in slot:
+        member.state = {"read": subprocess.run(["cat"], stdout=subprocess.PIPE, timeout=60).stdout.decode()}
+        member.report(member["lr"])
+
+
+def paces(slot: warren.Slot) -> None:
+    """Leaves a file at each interval, some 50 ms."""
+    for member in slot:
+        time.sleep(0.05)
+        with open(os.environ["WARREN_TEST_PACE"], "a") as file:
+            file.write("x")
+        member.state = {}
+        member.report(member["lr"])
+
+
+def waits_for(path: Path, seconds: float = 60.0) -> None:
+    """Poll until a file is there."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} is not there"
+        time.sleep(0.02)
