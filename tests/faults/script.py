@@ -202,8 +202,8 @@ def stop(play: Play) -> None:
 
 STEPS: tuple[Callable[[Play], None], ...] = (
     open_store, create, register, register_another, claim, claim_another, report_a_file, report_inline,
-    report_another_file, report_and_collect, report_provisional, claim_a_member_that_is_due, exploit, report_a_copy, fail, expire, beat,
-    report_pending, score, claim_again, release, configure, extend, note, damage, stop,
+    report_another_file, report_and_collect, report_provisional, claim_a_member_that_is_due, exploit, report_a_copy,
+    fail, expire, beat, report_pending, score, claim_again, release, configure, extend, note, damage, stop,
 )  # fmt: skip
 NAMES = [step.__name__ for step in STEPS]
 
