@@ -1,9 +1,12 @@
 #!/bin/sh
 # Runs the tests on other versions of Python, without torch: the oldest that is supported with the oldest releases of
-# what warren depends on, the others with the newest. A version that is not installed is named and left out.
+# what warren depends on, the others with the newest. A version that is not installed is named and left out. Tests that
+# take real processes apart run on this Python only, unless WARREN_TEST_ALL is set.
 # usage: tools/other_pythons.sh 3.10 3.13 ...       (after `.venv` has been made; the first is the oldest)
 set -eu
 oldest=${1:-}
+chosen="not processes"
+[ -z "${WARREN_TEST_ALL:-}" ] || chosen=
 
 for version in "$@"; do
     if ! python=$(tools/find_python.sh "python$version"); then
@@ -25,5 +28,5 @@ for version in "$@"; do
     printf 'Python %s, %s, no torch\n' "$version" "$with"
     # Only failures are listed: what is skipped is what needs torch.
     # shellcheck disable=SC2086  # no word where there is none
-    "$folder/bin/python" -m pytest -q -rfE $warnings -n "${JOBS:-2}" -p no:cacheprovider </dev/null
+    "$folder/bin/python" -m pytest -q -rfE -m "$chosen" $warnings -n "${JOBS:-2}" -p no:cacheprovider </dev/null
 done

@@ -1,7 +1,7 @@
 """Takes each mechanism that a guarantee rests on out of a copy of the tree, and shows which test fails without it.
 
     python tools/take_out.py              all of them; the table goes to docs/taken-out.md
-    python tools/take_out.py 4 22         those of these guarantees; only printed
+    python tools/take_out.py 4 22         those of these guarantees; their rows in it
 
 A mechanism that can be taken out without a test that fails is an error, and so is a test that fails with everything
 in its place. Needs Python 3.11 or newer.
@@ -66,6 +66,14 @@ def failed(tree: Path, tests: list[str]) -> str | None:
     raise SystemExit(f"pytest ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
 
 
+def write(rows: list[str], entries: list[dict[str, Any]]) -> None:
+    """The page with these rows, and those of it that were not run now, in the order of the list."""
+    known = TABLE.read_text().splitlines() if TABLE.exists() else []
+    by_name = {tuple(row.split(" | ")[:2]): row for row in [*known, *rows] if row.startswith("| ")}
+    names = [(f"| {entry['guarantee']}", entry["what"]) for entry in entries]
+    TABLE.write_text(HEAD + "\n".join(by_name[name] for name in names if name in by_name) + "\n")
+
+
 def main(wanted: list[str]) -> int:
     """Take out, run, tell."""
     entries: list[dict[str, Any]] = tomllib.loads(LIST.read_text())["out"]
@@ -91,8 +99,7 @@ def main(wanted: list[str]) -> int:
             print(f"{entry['guarantee']:>3}  {entry['what']}: {told} ({time.monotonic() - start:.0f} s)", flush=True)
             where = entry["file"].removeprefix("src/warren/")
             rows.append(f"| {entry['guarantee']} | {entry['what']} | `{where}` | `{told.removeprefix('tests/')}` |")
-    if not wanted:
-        TABLE.write_text(HEAD + "\n".join(rows) + "\n")
+    write(rows, entries)
     print(f"{len(chosen) - unseen} of {len(chosen)} were noticed by a test")
     return 1 if unseen else 0
 

@@ -1,0 +1,34 @@
+"""Which tests take real processes apart: they say little about a version of Python, and run on one only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+PROCESSES = (
+    "faults/",
+    "audit/test_audit_replay.py",
+    "cli/test_cli_audit.py",
+    "cli/test_cli_away.py",
+    "cli/test_cli_backup.py",
+    "cli/test_cli_interrupt.py",
+    "cli/test_cli_live.py",
+    "cli/test_cli_mistakes.py",
+    "engines/test_engines_kill.py",
+    "engines/test_engines_poison.py",
+    "engines/test_engines_supervision.py",
+    "engines/test_engines_zombies.py",
+    "stores/test_stores_lockstep.py",
+    "stores/test_stores_sqlite_contention.py",
+    "stores/test_stores_sqlite_damage.py",
+    "training/test_training_retention.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them; ``-m "not processes"`` leaves them out."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).as_posix().startswith(PROCESSES):
+            item.add_marker(pytest.mark.processes)
