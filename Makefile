@@ -9,8 +9,8 @@
 
 # The versions besides .venv's own on which the tests run, the oldest supported first; none: make test OTHER_PYTHONS=
 OTHER_PYTHONS ?= 3.10 3.13
-# Test processes at once.
-JOBS ?= 2
+# Test processes at once: one more than two cores, since many tests wait for processes of their own.
+JOBS ?= 3
 export JOBS
 
 BIN := .venv/bin
