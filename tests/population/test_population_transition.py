@@ -121,7 +121,9 @@ def test_a_row_is_not_changed() -> None:
     ],
 )
 def test_where_a_report_or_failure_leads(row: MemberRow, event: Any, state: str) -> None:
-    assert transition(row, event).state == state
+    after = transition(row, event)
+    assert after.state == state
+    assert (after.token is not None) == (after.worker is not None) == (state == "leased")  # the lease ends with it
 
 
 def test_a_saved_report() -> None:
