@@ -28,7 +28,7 @@ this line is broken
     ("path", "kind"),
     [
         ("/", "ext4"),
-        ("/work/a.db", "ext4"),
+        ("/srv/a.db", "ext4"),
         ("/home", "nfs4"),
         ("/home/me/a.db", "nfs4"),
         ("/homes/me/a.db", "ext4"),  # another folder, whose name begins alike
@@ -44,8 +44,8 @@ def test_the_file_system_of_a_path_is_that_of_the_nearest_mount_above_it(path: s
 
 
 def test_without_a_list_of_mounts_nothing_is_known() -> None:
-    assert filesystem_of("/work/a.db", "") is None
-    assert filesystem_of("/work/a.db", "22 1 254:0 / /elsewhere rw - ext4 /dev/vda rw\n") is None
+    assert filesystem_of("/srv/a.db", "") is None
+    assert filesystem_of("/srv/a.db", "22 1 254:0 / /elsewhere rw - ext4 /dev/vda rw\n") is None
 
 
 def mounted(folder: Path, kind: str) -> str:
