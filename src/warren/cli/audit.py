@@ -16,6 +16,7 @@ from warren.cli.find import result_in, run_in
 from warren.cli.show import Output
 from warren.cli.train import RunOption, StoreArgument
 from warren.engines.devices import THREAD_VARIABLES, environment
+from warren.engines.say import say
 from warren.errors import InvalidValue
 from warren.results import write_state
 from warren.runs import Step
@@ -115,4 +116,4 @@ class _Progress:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + 5.0
-            print(f"warren: {self._done} of {self._done + left} intervals", file=sys.stderr)
+            say(f"warren: {self._done} of {self._done + left} intervals")

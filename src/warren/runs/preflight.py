@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from warren.engines.devices import cores, default_workers, visible_gpus
 from warren.engines.entry import WORKER_VARIABLE
+from warren.engines.say import say
 from warren.errors import InvalidType, InvalidValue
 from warren.preflight import Findings, check_loop
 from warren.runs.request import checked, first_plan, known_goal, whole
@@ -92,9 +92,5 @@ def check(
         workers=min(whole("workers", workers, 1), population),
         disk=None if store is None else Path(store),
         clock=time.perf_counter,
-        tell=_say if tell is None else tell,
+        tell=(lambda line: say(f"warren: {line}")) if tell is None else tell,
     )
-
-
-def _say(line: str) -> None:
-    print(f"warren: {line}", file=sys.stderr)

@@ -13,6 +13,7 @@ from warren.population import EventRow, most_checkpoints
 from warren.results import Result, damage
 from warren.runs.opening import Opened
 from warren.stores import Store
+from warren.stores.folder import folder_of
 from warren.training import Settings
 
 Watch = Callable[[Result], None]
@@ -42,7 +43,7 @@ def work_on(
         if opened.location is not None:
             # Said before the first is written; a warm start is pinned.
             most = most_checkpoints(settings.population, job.workers, pins=1)
-            say(f"warren: keeps at most {most} checkpoints at a time, in {opened.location}.d")
+            say(f"warren: keeps at most {most} checkpoints at a time, in {folder_of(opened.location)}")
         engine.run(replace(job, observe=observe))
     observe()
     current = opened.store.run()

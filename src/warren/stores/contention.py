@@ -26,7 +26,8 @@ _STOPPED = ("T", "t")
 
 
 def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # else `print` would take standard output
+        print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, kw_only=True)
