@@ -5,19 +5,22 @@ import signal
 import stat
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.cli.helpers import COMPLETE, environment, here, opened, start, wait_until, warren
 from tests.cli.test_cli_mistakes import one_line
 
 import warren as library
 from warren.checkpoints import LocalCheckpoints
-from warren.errors import InvalidValue
-from warren.population import RunRow
+from warren.errors import CheckpointDamaged, InvalidValue, StoreError
+from warren.population import CheckpointRow, RunRow
 from warren.runs import backups
+from warren.state import Tree, encode
 from warren.stores.folder import folder_of
 from warren.stores.sqlite import SQLiteStore, runs_in
 from warren.testing.check import check
@@ -302,6 +305,92 @@ def test_file_systems_without_links_are_copied_from(folder: Path, monkeypatch: p
     made = library.backup(folder / "runs" / "toy.db", folder / "copy.db")
     assert made.checkpoints > 4
     sound(folder / "copy.db")
+
+
+def saved_together(states: States, tree: Tree) -> CheckpointRow:
+    """As a state is kept that was published with two others, which were never reported."""
+    others = [encode({"x": np.full(20_000, value)}) for value in (1.0, 2.0)]
+    encoded = [others[0], encode(tree), others[1]]
+    published = states._checkpoints.publish_all(encoded, f"together-{uuid.uuid4().hex}")[1]
+    return CheckpointRow(name=published.name, digest=published.digest, size=published.size)
+
+
+def _train_large(slot: library.Slot) -> None:
+    for member in slot:
+        member.state = {"x": np.full(50_000, float(member.budget))}
+        member.report(member["lr"] + member.budget)
+
+
+def run_large(store: Path, intervals: int) -> None:
+    result = library.run(
+        _train_large, space={"lr": library.Float(0.1, 0.2)}, goal="max", population=3, intervals=intervals,
+        workers=1, store=store,
+    )  # fmt: skip
+    assert result.run.total == 3 * intervals
+    result.store.close()
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run whose states lie in packs."""
+    with monkeypatch.context() as patch:
+        patch.setattr(States, "save", saved_together)
+        run_large(tmp_path / "run.db", 4)
+    return tmp_path / "run.db"
+
+
+def test_a_copy_of_a_run_with_packs_holds_what_the_record_names_and_can_be_gone_on_with(packed: Path) -> None:
+    there = packed.with_name("run.db.d") / "checkpoints"
+    before = everything_in(there)
+    assert before and all(name.startswith("pack-") for name in before)
+    with closing(SQLiteStore(packed, create=False)) as store:
+        named = sorted(name for name, _ in store.files())
+    made = library.backup(packed, packed.with_name("copy.db"))
+    assert made.checkpoints == len(named) > 4
+    assert everything_in(there) == before
+    copied = packed.with_name("copy.db.d") / "checkpoints"
+    assert list(LocalCheckpoints(copied).names()) == named
+    assert made.size < packed.stat().st_size + len(named) * 410_000  # and nothing of those that nobody named
+    sound(packed.with_name("copy.db"))
+    shutil.rmtree(there)
+    run_large(packed.with_name("copy.db"), 6)
+    sound(packed.with_name("copy.db"))
+
+
+def test_a_damaged_state_in_a_pack_refuses_the_copy(packed: Path) -> None:
+    for pack in (packed.with_name("run.db.d") / "checkpoints").iterdir():
+        content = pack.read_bytes()
+        pack.write_bytes(content[:300_000] + b"?" + content[300_001:])
+    with pytest.raises(CheckpointDamaged, match="older checkpoint"):
+        library.backup(packed, packed.with_name("copy.db"))
+    assert not list(packed.parent.glob("copy.db*"))
+
+
+def test_a_state_that_is_taken_out_of_its_pack_during_a_backup_is_copied(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = LocalCheckpoints(packed.with_name("run.db.d") / "checkpoints")
+    with closing(SQLiteStore(packed, create=False)) as store:
+        named = {name for name, _ in store.files()}
+    link = os.link
+
+    def late(source: Path, target: Path) -> None:
+        if source.name.startswith("pack-") and source.exists():
+            (own,) = named & set(name for name in there.names() if source.name.partition("-")[2] in name)
+            (there.folder / own).write_bytes(there.load(own, own[:64]))
+            source.unlink()
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    library.backup(packed, packed.with_name("copy.db"))
+    assert {path.name for path in (packed.with_name("copy.db.d") / "checkpoints").iterdir()} == named
+    sound(packed.with_name("copy.db"))
+
+
+def test_a_lost_record_beside_packs_is_not_made_anew(packed: Path) -> None:
+    packed.unlink()
+    with pytest.raises(StoreError, match="gone or empty"):
+        run_large(packed, 4)
 
 
 def test_a_copy_can_be_taken_from_inside_the_run(tmp_path: Path) -> None:

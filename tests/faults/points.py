@@ -61,8 +61,8 @@ class Death:
         """Put the points where this process will come by."""
         for name in ("claim", "report", "commit"):
             setattr(SQLiteStore, name, self.wrapped(name, getattr(SQLiteStore, name)))
-        for name in ("publish", "delete"):
-            setattr(LocalCheckpoints, name, self.wrapped(name, getattr(LocalCheckpoints, name)))
+        for name, method in (("publish", "publish"), ("delete", "delete_all")):
+            setattr(LocalCheckpoints, method, self.wrapped(name, getattr(LocalCheckpoints, method)))
         flush, sync = SqlRows.flush, local._sync
 
         def flushed(rows: SqlRows) -> None:

@@ -20,7 +20,7 @@ from tests.faults.forks import Child
 from warren.checkpoints import LocalCheckpoints
 from warren.errors import StaleLease, WarrenError
 from warren.population import Assign, CheckpointRow, EventRow, Plan, Report, RunRow, WorkerRow
-from warren.stores import sqlite
+from warren.stores import Stretch, sqlite
 from warren.stores.folder import folder_of
 from warren.stores.sqlite import SQLiteStore
 from warren.testing.check import check
@@ -59,9 +59,9 @@ class Play:
     def close(self) -> None:
         self.store.close()
 
-    def save(self, size: int) -> CheckpointRow:
+    def save(self, size: int, number: int = 0) -> CheckpointRow:
         """A state of so many bytes; always the same, under the same name, in one step."""
-        self.states._prefix, self.states._saved = f"step-{self.step}", 0
+        self.states._prefix, self.states._saved = f"step-{self.step}", number
         return self.states.save({"w": np.full(size // 8, float(self.step)), "v": np.arange(10.0)})
 
     def claim(self, worker: str) -> int | None:
@@ -179,6 +179,25 @@ def release(play: Play) -> None:
     play.store.release(play.token(2))
 
 
+def claim_all(play: Play) -> None:
+    play.store.claim_all("w0", since=0)
+
+
+def a_round(play: Play) -> None:
+    """A copy, two reports of each member, files that are given up; and all are claimed again."""
+    stretches = []
+    for row in play.store.members():
+        donor = play.store.member(0).start
+        copy = Assign(member=row.member, hyperparameters={"x": -2.0}, sources=(str(donor),), intervals=2)
+        plan = Plan(actions=(copy,)) if row.member == 2 else Plan(intervals=2)
+        reports = [
+            Report(score=float(row.member), checkpoint=play.save(size, 2 * row.member + place))
+            for place, size in enumerate((INLINE, FILE))
+        ]
+        stretches.append(Stretch(token=str(row.token), plan=plan, seen=play.store.run().revision, reports=reports))
+    play.store.round("w0", stretches, since=0)
+
+
 def configure(play: Play) -> None:
     play.store.configure({"population": 3, "words": "x" * 10_000})
 
@@ -203,7 +222,8 @@ def stop(play: Play) -> None:
 STEPS: tuple[Callable[[Play], None], ...] = (
     open_store, create, register, register_another, claim, claim_another, report_a_file, report_inline,
     report_another_file, report_and_collect, report_provisional, claim_a_member_that_is_due, exploit, report_a_copy,
-    fail, expire, beat, report_pending, score, claim_again, release, configure, extend, note, damage, stop,
+    fail, expire, beat, report_pending, score, claim_again, release, claim_all, a_round, configure, extend,
+    note, damage, stop,
 )  # fmt: skip
 NAMES = [step.__name__ for step in STEPS]
 

@@ -108,8 +108,8 @@ def deaths(place: Place, forks: Forks, function: str, fault: Fault, files: Path 
 
 @steps(
     "open_store", "create", "register", "claim", "report_a_file", "report_inline", "report_and_collect",
-    "exploit", "fail", "expire", "score", "extend", "note", "damage",
-    wal=("open_store", "report_and_collect", "exploit"),
+    "exploit", "fail", "expire", "score", "a_round", "extend", "note", "damage",
+    wal=("open_store", "report_and_collect", "exploit", "a_round"),
 )  # fmt: skip
 def test_death_before_any_call_of_a_step_leaves_it_undone_or_done(place: Place, forks: Forks) -> None:
     """The record is as it was before the step or as after it, to the last field; after it where that was said."""
@@ -120,7 +120,7 @@ def test_death_before_any_call_of_a_step_leaves_it_undone_or_done(place: Place, 
     assert len(seen) >= 5
 
 
-@steps("report_and_collect", "exploit", wal=("report_and_collect",))
+@steps("report_and_collect", "exploit", "a_round", wal=("report_and_collect",))
 def test_death_in_the_middle_of_any_write(place: Place, forks: Forks) -> None:
     """Half of a page is in the file."""
     seen = []
@@ -151,7 +151,7 @@ DISKS = {
 
 
 @steps(
-    "open_store", "create", "claim", "report_inline", "report_and_collect", "exploit", "fail", "expire",
+    "open_store", "create", "claim", "report_inline", "report_and_collect", "exploit", "fail", "expire", "a_round",
     wal=("report_and_collect",),
 )  # fmt: skip
 @pytest.mark.parametrize("disk", DISKS)

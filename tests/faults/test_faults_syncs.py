@@ -74,7 +74,7 @@ def test_what_has_returned_is_synced_and_in_order(forks: Forks, tmp_path: Path, 
     for line in log.read_text().splitlines():
         name, *paths = line.split("\t")
         calls.append((name, paths[-1]))
-    assert ordered(calls, wal=wal) == 5
+    assert ordered(calls, wal=wal) == 8
     assert [path for name, path in calls if name == "end"] == script.NAMES
 
 
@@ -114,4 +114,4 @@ def test_what_has_returned_is_synced_as_the_kernel_sees_it(tmp_path: Path) -> No
             calls.append((_NAMES[call], opened or second or path))
     assert [path for name, path in calls if name == "end"] == script.NAMES
     assert sum(name == "fsync" for name, _ in calls) >= 2 * len(script.STEPS)
-    assert ordered(calls, wal=False) == 5
+    assert ordered(calls, wal=False) == 8

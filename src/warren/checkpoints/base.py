@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +57,27 @@ class CheckpointStore(Protocol):
         """
         ...
 
+    def publish_all(self, encoded: Sequence[Encoded], token: str) -> list[Published]:
+        """Make several states durable at once, which costs little more than one does.
+
+        Each becomes a checkpoint of its own. It has the digest that it would have had alone, and its name holds
+        `token` and its place among them: ``<digest>-<token>_<place>.safetensors``. When this raises, nothing is left
+        of any.
+
+        Args:
+            encoded: the states; none is no error.
+            token: as for `publish`, but shorter by a character and the digits of the greatest place.
+
+        Returns:
+            What to refer to each by, in their order.
+
+        Raises:
+            InvalidValue: if the token has another form.
+            CheckpointError: if they cannot be written, for instance because the disk is full.
+            StateError: if an array of one cannot be read.
+        """
+        ...
+
     def load(self, name: str, digest: str) -> memoryview:
         """Read a checkpoint and verify it.
 
@@ -85,6 +106,15 @@ class CheckpointStore(Protocol):
         """
         ...
 
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Delete checkpoints; no error for those that are not there. Cheap for those that were published together.
+
+        Raises:
+            InvalidValue: if a name has another form than those of checkpoints; then nothing is deleted.
+            CheckpointError: if one cannot be deleted; all others are.
+        """
+        ...
+
     def names(self) -> Iterator[str]:
         """The names of all checkpoints, in ascending order."""
         ...
@@ -109,6 +139,16 @@ class CheckpointStore(Protocol):
 def checkpoint_name(digest: str, token: str) -> str:
     """The name of a checkpoint."""
     return f"{digest}-{token}.safetensors"
+
+
+def token_of(name: str) -> str:
+    """The token that is in a checkpoint's name."""
+    return name.partition("-")[2].removesuffix(".safetensors")
+
+
+def member_token(token: str, place: int) -> str:
+    """The token of one of several checkpoints that were published together."""
+    return f"{token}_{place}"
 
 
 def is_checkpoint_name(name: str) -> bool:
@@ -139,6 +179,21 @@ def require_token(token: str) -> str:
     if _TOKEN.fullmatch(token) is None:
         raise InvalidValue(
             f"token {token!r}: a token must be 1 to 64 letters, digits, '_' and '-'; use uuid.uuid4().hex"
+        )
+    return token
+
+
+def require_member_tokens(token: str, count: int) -> str:
+    """Refuse a token that could not be part of the names of several checkpoints.
+
+    Raises:
+        InvalidValue: if it has another form.
+    """
+    longest = 64 - len(member_token("", max(count - 1, 0)))
+    if _TOKEN.fullmatch(token) is None or len(token) > longest:
+        raise InvalidValue(
+            f"token {token!r}: the token of {count} states must be 1 to {longest} letters, digits, '_' and '-'; use "
+            "uuid.uuid4().hex"
         )
     return token
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from warren.checkpoints.base import (
     Published,
     checkpoint_name,
+    member_token,
     require_digest,
+    require_member_tokens,
     require_name,
     require_token,
 )
@@ -38,6 +40,20 @@ class MemoryCheckpoints:
             self._stored[name] = (content, self._clock())
         return Published(name=name, digest=found, size=len(content))
 
+    def publish_all(self, encoded: Sequence[Encoded], token: str) -> list[Published]:
+        """See `CheckpointStore.publish_all`."""
+        require_member_tokens(token, len(encoded))
+        published, stored = [], {}
+        for place, one in enumerate(encoded):
+            content = one.tobytes()
+            found = digest([content])
+            name = checkpoint_name(found, member_token(token, place))
+            stored[name] = (content, self._clock())
+            published.append(Published(name=name, digest=found, size=len(content)))
+        with self._lock:
+            self._stored.update(stored)
+        return published
+
     def load(self, name: str, digest: str) -> memoryview:
         """See `CheckpointStore.load`."""
         require_name(name)
@@ -50,9 +66,14 @@ class MemoryCheckpoints:
 
     def delete(self, name: str) -> None:
         """See `CheckpointStore.delete`."""
-        require_name(name)
+        self.delete_all((name,))
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """See `CheckpointStore.delete_all`."""
+        gone = [require_name(name) for name in names]
         with self._lock:
-            self._stored.pop(name, None)
+            for name in gone:
+                self._stored.pop(name, None)
 
     def names(self) -> Iterator[str]:
         """See `CheckpointStore.names`."""
@@ -64,8 +85,7 @@ class MemoryCheckpoints:
         with self._lock:
             old = [name for name, (_, written) in sorted(self._stored.items()) if now - written > older_than]
         removed = tuple(name for name in old if not keep(name))
-        for name in removed:
-            self.delete(name)
+        self.delete_all(removed)
         return removed
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from warren.checkpoints import CheckpointStore, LocalCheckpoints, MemoryCheckpoints, Published
+from warren.checkpoints.base import member_token
 from warren.errors import CheckpointError
 from warren.population import CheckpointRow
 from warren.state import Encoded, Tree
@@ -61,6 +62,10 @@ class _Either:
         self._small.add(published.name)
         return published
 
+    def publish_all(self, encoded: Sequence[Encoded], token: str) -> list[Published]:
+        """See `CheckpointStore`."""
+        return [self.publish(one, member_token(token, place)) for place, one in enumerate(encoded)]
+
     def load(self, name: str, digest: str) -> memoryview:
         """See `CheckpointStore`."""
         return self._of(name).load(name, digest)
@@ -69,6 +74,11 @@ class _Either:
         """See `CheckpointStore`."""
         self._of(name).delete(name)
         self._small.discard(name)
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """See `CheckpointStore`."""
+        for name in names:
+            self.delete(name)
 
     def names(self) -> Iterator[str]:
         """See `CheckpointStore`."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from warren.checkpoints import LocalCheckpoints
 from warren.checkpoints.base import require_digest, require_name
+from warren.checkpoints.packs import copy_pack, is_pack, place_of
 from warren.errors import CheckpointMissing, InvalidValue, StoreError
 from warren.runs.opening import refuse_away
 from warren.stores.folder import folder_of
@@ -28,8 +29,8 @@ _PIECE = 4 * 2**20
 _BESIDE = ("-journal", "-wal", "-shm")
 """What SQLite keeps beside a file: of an earlier file of the same name it would be taken for this one's."""
 
-Files = Sequence[tuple[str, str]]
-"""Names and digests of checkpoints."""
+Files = dict[str, dict[str, str]]
+"""Files that hold checkpoints, with the name and digest of each that is wanted of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Backup:
     Attributes:
         path: The copy's SQLite file.
         runs: How many runs it holds.
-        checkpoints: How many checkpoint files are beside it.
+        checkpoints: How many checkpoints are in files beside it.
         size: Bytes of all of it.
     """
 
@@ -77,7 +78,7 @@ def backup(store: str | os.PathLike[str], target: str | os.PathLike[str]) -> Bac
             files = _take(source, stage)
             names = _leave(stage / "record.db")
             folder = _make_folders(path, made)
-            size = sum(_copy(stage / name, folder / name, name, digest) for name, digest in files)
+            size = sum(_copy_held(stage / held, folder / held, wanted) for held, wanted in files.items())
             _sync(folder)
             partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             made.append(partial)
@@ -89,7 +90,7 @@ def backup(store: str | os.PathLike[str], target: str | os.PathLike[str]) -> Bac
         if error.strerror is None:  # one of ours, which says all that there is to say
             raise
         raise StoreError(f"the backup {path} of {location} cannot be written: {error.strerror}") from None
-    return Backup(path=path, runs=len(names), checkpoints=len(files), size=size)
+    return Backup(path=path, runs=len(names), checkpoints=sum(map(len, files.values())), size=size)
 
 
 def _source(store: str | os.PathLike[str]) -> SQLiteStore:
@@ -190,24 +191,36 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 def _take(source: SQLiteStore, stage: Path) -> Files:
     """The record of one moment, and the files that it names, which workers may delete a moment later."""
-    taken: list[tuple[str, str]] = []
+    taken: Files = {}
 
-    def link(files: Files) -> None:
+    def link(files: Sequence[tuple[str, str]]) -> None:
+        folder = folder_of(source.path) / "checkpoints"
         for name, digest in files:
-            held = folder_of(source.path) / "checkpoints" / require_name(name)
-            try:
-                _link(held, stage / name)
-            except FileNotFoundError:
+            held = _hold(folder, stage, require_name(name), taken)
+            if held is None:
                 raise CheckpointMissing(
-                    f"checkpoint {name} is not in {held.parent}, so that the backup would not be whole; put it back, "
+                    f"checkpoint {name} is not in {folder}, so that the backup would not be whole; put it back, "
                     f"or give it up with warren verify {source.path} --mend: who needs it falls back to an older state"
-                ) from None
-            taken.append((name, digest))
+                )
+            taken.setdefault(held, {})[name] = digest
 
     record = stage / "record.db"
     os.close(os.open(record, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     source.copy(record, link)
     return taken
+
+
+def _hold(folder: Path, stage: Path, name: str, taken: Files) -> str | None:
+    """Link the file that holds a checkpoint, where it is not yet; gives that file's name."""
+    place = place_of(name)
+    pack = name if place is None else place[0]
+    if pack in taken:
+        return pack
+    for held in (name, pack, name):  # the last time because states are taken out of a pack before it goes
+        with contextlib.suppress(FileNotFoundError):
+            _link(folder / held, stage / held)
+            return held
+    return None
 
 
 def _link(held: Path, link: Path) -> None:
@@ -232,6 +245,13 @@ def _leave(record: Path) -> list[str]:
             holders = {row.worker for row in copy.members() if row.worker is not None}
             copy.expire(sorted(known | holders), "nobody works on a backup", counts=False)
     return names
+
+
+def _copy_held(source: Path, target: Path, wanted: dict[str, str]) -> int:
+    """Copy a file with checkpoints to the disk, compare each with its digest, and return the size."""
+    if is_pack(source.name):
+        return copy_pack(source, target, wanted)
+    return sum(_copy(source, target, name, digest) for name, digest in wanted.items())
 
 
 def _copy(source: Path, target: Path, name: str = "", digest: str = "") -> int:

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from warren.state.adapters import Adapter, adapt
 from warren.state.codec import Buffer, Chunk, Encoded, decode, digest, encode
-from warren.state.leaves import clone
+from warren.state.leaves import Hosted, clone, hosted
 from warren.state.tree import Tree
 
-__all__ = ["Adapter", "Buffer", "Chunk", "Encoded", "Tree", "adapt", "clone", "decode", "digest", "encode"]
+__all__ = [
+    "Adapter",
+    "Buffer",
+    "Chunk",
+    "Encoded",
+    "Hosted",
+    "Tree",
+    "adapt",
+    "clone",
+    "decode",
+    "digest",
+    "encode",
+    "hosted",
+]

@@ -17,6 +17,7 @@ import math
 import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, TypeAlias
 
 from warren.errors import CheckpointDamaged, StateError, WarrenError
@@ -96,12 +97,14 @@ def encode(tree: Tree) -> Encoded:
     entries = writer.entries
     if len(entries) > 1:
         entries.sort(key=lambda entry: -ITEM_SIZES[entry[1].dtype])
-    header: dict[str, object] = {_METADATA: {_KEY: skeleton}}
+    # What `json` would write, in a third of the time: states of a thousand members are described in each round.
+    parts = [f'{{"{_METADATA}":{{"{_KEY}":{_quoted(skeleton)}}}']
     end = 0
     for name, leaf in entries:
         begin, end = end, end + leaf.nbytes
-        header[name] = {"dtype": leaf.dtype, "shape": leaf.shape, "data_offsets": (begin, end)}
-    text = _write_json(header).encode("ascii")
+        shape = ",".join(map(str, leaf.shape))
+        parts.append(f'{_quoted(name)}:{{"dtype":"{leaf.dtype}","shape":[{shape}],"data_offsets":[{begin},{end}]}}')
+    text = (",".join(parts) + "}").encode("ascii")
     text += b" " * (-len(text) % 8)
     return Encoded(
         header=len(text).to_bytes(8, "little") + text,
@@ -177,13 +180,14 @@ class _Writer:
         if found is None:
             return None
         tag, leaf = found
-        name = self.known.get(leaf.identity) if leaf.identity is not None else None
+        identity, view = leaf.identity, leaf.view
+        name = None if identity is None else self.known.get(identity)
         if name is None:
             name = self._name(path)
             self.entries.append((name, leaf))
-            if leaf.identity is not None:
-                self.known[leaf.identity] = name
-        return {tag: name if leaf.view is None else [name, leaf.view]}
+            if identity is not None:
+                self.known[identity] = name
+        return {tag: name if view is None else [name, view]}
 
     def _name(self, path: Path) -> str:
         wanted = dotted(path)

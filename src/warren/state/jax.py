@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from warren.errors import StateError
-from warren.state.leaves import Leaf, numpy_bytes, numpy_leaf
+from warren.state.leaves import Hosted, Leaf, numpy_bytes, numpy_leaf
 
 # By name, because type checkers find JAX on few machines.
 jax: Any = importlib.import_module("jax")
@@ -35,6 +35,14 @@ def array_leaf(array: Any) -> tuple[str, Leaf]:
         leaf = _describe(jax.random.key_data(array))
         return "k", leaf._replace(view=str(jax.random.key_impl(array)), identity=("jax", id(array)))
     return "j", _describe(array)._replace(identity=("jax", id(array)))
+
+
+def hosted(array: Any) -> Hosted:
+    """See `warren.state.leaves.hosted`."""
+    tag, leaf = array_leaf(array)
+    if tag == "k":
+        return Hosted("k", np.asarray(jax.random.key_data(array)), leaf.view)
+    return Hosted("j", np.asarray(array))
 
 
 def _describe(array: Any) -> Leaf:

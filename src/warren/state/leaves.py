@@ -17,9 +17,10 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,29 @@ class Leaf(NamedTuple):
     read: Callable[[], memoryview]
 
 
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """An array in the host's memory that is stored as what it was brought from, byte for byte.
+
+    For states of many members in one array of a framework: brought to the host once, and stored in parts.
+
+    Attributes:
+        kind: ``t`` for a torch tensor, ``j`` for a JAX array, ``k`` for JAX random keys.
+        array: its numbers; of keys, their data.
+        view: of keys, their kind (``threefry2x32``). Of a tensor whose type NumPy does not have, that type's name:
+            for ``bfloat16`` and those of 8 bits, `array` holds integers of the same size with their bits; for
+            ``complex32``, floats with one axis more. None for all others.
+    """
+
+    kind: Literal["t", "j", "k"]
+    array: npt.NDArray[Any]
+    view: str | None = None
+
+    def at(self, place: int) -> Hosted:
+        """The part of one member: what lies at a place of the first axis, without a copy."""
+        return Hosted(self.kind, self.array[place, ...], self.view)  # `...`: an array, also of one number
+
+
 class Stored(NamedTuple):
     """Where an entry lies: `data[begin:end]`, with its type and shape in the file."""
 
@@ -100,6 +124,8 @@ def recognise(value: object) -> tuple[str, Leaf] | None:
     """
     if isinstance(value, np.ndarray):
         return "a", numpy_leaf(value)
+    if isinstance(value, Hosted):
+        return value.kind, _hosted_leaf(value)
     if isinstance(value, np.generic):
         return "g", numpy_leaf(np.asarray(value))._replace(identity=None)
     if isinstance(value, bytes):
@@ -109,6 +135,17 @@ def recognise(value: object) -> tuple[str, Leaf] | None:
     if is_jax_array(value):
         return _jax_room().array_leaf(value)  # type: ignore[no-any-return]
     return None
+
+
+def hosted(value: Any) -> Any:
+    """Bring a torch tensor, a JAX array or JAX keys to the host as a `Hosted`; anything else is returned as it is.
+
+    Raises:
+        StateError: if it is an array that cannot be stored.
+    """
+    if is_torch(value, "Tensor"):
+        return _torch_room().hosted(value)
+    return _jax_room().hosted(value) if is_jax_array(value) else value
 
 
 def revive(tag: str, stored: Stored, view: str | None, data: memoryview) -> Any:
@@ -166,7 +203,7 @@ def numpy_leaf(array: npt.NDArray[Any]) -> Leaf:
     Raises:
         StateError: if its type is not one of numbers, or it is a masked array.
     """
-    if isinstance(array, np.ma.MaskedArray):
+    if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray):
         raise StateError("a masked array cannot be stored; store its .data and its .mask")
     dtype = array.dtype
     code = _CODE_OF_DTYPE.get(dtype)
@@ -175,9 +212,29 @@ def numpy_leaf(array: npt.NDArray[Any]) -> Leaf:
         code, shape, view = _unusual(dtype, shape)
     identity = None
     if array.nbytes:
-        place = array.__array_interface__["data"][0]
-        identity = ("numpy", place, dtype, shape, array.strides)
+        identity = ("numpy", array.ctypes.data, dtype, shape, array.strides)
     return Leaf(code, shape, array.nbytes, identity, view, partial(numpy_bytes, array))
+
+
+def _hosted_leaf(value: Hosted) -> Leaf:
+    """As the leaf that `value` was brought from would have been described."""
+    code, shape, nbytes, identity, view, read = numpy_leaf(value.array)
+    if value.kind == "t" and value.view is not None:
+        item = "F16" if value.view == "complex32" else _ML_CODES.get(value.view, "")
+        if ITEM_SIZES.get(item) != value.array.itemsize or value.array.dtype.kind not in (
+            "f" if item == "F16" else "iu"
+        ):
+            raise StateError(
+                f"an array of type {value.array.dtype} does not hold the numbers of a tensor of {value.view}"
+            )
+        code, view = item, "complex32" if item == "F16" else None
+    elif value.kind == "t" and view is not None:
+        if value.array.dtype.kind != "c":
+            raise StateError(f"an array of type {value.array.dtype} does not hold the numbers of a torch tensor")
+        view = "complex128"
+    elif value.kind == "k":
+        view = value.view
+    return Leaf(code, shape, nbytes, None if identity is None else (value.kind, *identity), view, read)
 
 
 def _unusual(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[str, tuple[int, ...], str | None]:

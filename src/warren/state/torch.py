@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils import _python_dispatch
 
 from warren.errors import CheckpointDamaged, StateError
-from warren.state.leaves import Leaf, Stored, clone
+from warren.state.leaves import Hosted, Leaf, Stored, clone
 from warren.state.optimizers import OptimizerAdapter
 from warren.state.tree import Tree
 
@@ -49,6 +49,10 @@ _DTYPE_OF_CODE = {code: dtype for dtype, code in _CODE_OF_DTYPE.items()}
 _COMPLEX: Mapping[torch.dtype, tuple[str, str]] = {
     torch.complex128: ("F64", "complex128"),
     torch.complex32: ("F16", "complex32"),
+}
+# Integers of the same size, for what NumPy has no type for.
+_BITS = {
+    code: torch.int16 if code == "BF16" else torch.uint8 for code in _NAMES.values() if "_" in code or code == "BF16"
 }
 _CODE_OF_VIEW = {view: code for code, view in _COMPLEX.values()}
 
@@ -88,6 +92,18 @@ def tensor_leaf(tensor: torch.Tensor) -> Leaf:
         lazy = (tensor.is_conj(), tensor.is_neg())
         identity = ("torch", tensor.device, tensor.data_ptr(), dtype, shape, tensor.stride(), lazy)
     return Leaf(code, shape, nbytes, identity, view, partial(tensor_bytes, tensor))
+
+
+def hosted(tensor: torch.Tensor) -> Hosted:
+    """See `warren.state.leaves.hosted`."""
+    leaf = tensor_leaf(tensor)
+    plain = tensor.detach().resolve_conj().resolve_neg().cpu()
+    if plain.dtype is torch.complex32:
+        return Hosted("t", torch.view_as_real(plain).numpy(), leaf.view)
+    if leaf.dtype in _BITS:
+        name = str(plain.dtype).removeprefix("torch.")
+        return Hosted("t", plain.view(_BITS[leaf.dtype]).numpy(), name)
+    return Hosted("t", plain.numpy())
 
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:

@@ -138,7 +138,7 @@ def _write_int(value: int, path: Path, leaf: LeafWriter) -> Node:
 
 
 def _write_dict(value: dict[object, object], path: Path, leaf: LeafWriter) -> Node:
-    if all(type(key) is str for key in value):
+    if {str}.issuperset(map(type, value)):
         return {"d": {key: to_skeleton(child, (*path, key), leaf) for key, child in value.items()}}
     return {"m": _pairs(value, path, leaf)}
 

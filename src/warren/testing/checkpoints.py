@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from warren.checkpoints import CheckpointStore, Published
-from warren.errors import CheckpointDamaged, CheckpointMissing, InvalidValue
-from warren.state import decode, encode
+from warren.errors import CheckpointDamaged, CheckpointMissing, InvalidValue, StateError
+from warren.state import Encoded, decode, encode
 
 _BAD_NAMES = {
     "a folder": "/".join(["..", "0" * 64 + "-a.safetensors"]),
@@ -156,6 +156,118 @@ class CheckpointStoreContract:
             values = list(pool.map(work, range(32)))
         assert values == [float(number % 3) for number in range(32)]
         assert len(list(checkpoints.names())) == 16
+
+    # -- states published together ------------------------------------------------------------------------------
+
+    def test_each_of_those_published_together_is_a_checkpoint(self, checkpoints: CheckpointStore) -> None:
+        """Digest, size and bytes are those that it would have alone; its name holds its place."""
+        encoded = [encode({"w": np.full(size, 1.5), "step": size}) for size in (0, 5, 3_000, 700_000)]
+        published = checkpoints.publish_all(encoded, "t1")
+        for place, (one, alone) in enumerate(zip(published, encoded, strict=True)):
+            content = alone.tobytes()
+            assert one.digest == hashlib.sha256(content).hexdigest()
+            assert one.size == alone.size
+            assert one.name == f"{one.digest}-t1_{place}.safetensors"
+            assert bytes(checkpoints.load(one.name, one.digest)) == content
+        assert list(checkpoints.names()) == sorted(one.name for one in published)
+
+    def test_none_published_together(self, checkpoints: CheckpointStore) -> None:
+        """No error, and nothing is there."""
+        assert checkpoints.publish_all([], "t1") == []
+        assert list(checkpoints.names()) == []
+
+    def test_those_published_together_are_deleted_one_by_one(self, checkpoints: CheckpointStore) -> None:
+        """Equal or not; what is left can be loaded all the time, and what was deleted cannot."""
+        encoded = [encode({"w": np.full(100, value)}) for value in (0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 5.0, 6.0)]
+        left = checkpoints.publish_all(encoded, "t1")
+        for place in (2, 0, 5, 3, 1, 1, 0, 0):
+            gone = left.pop(place)
+            checkpoints.delete(gone.name)
+            checkpoints.delete(gone.name)
+            with pytest.raises(CheckpointMissing, match=gone.name):
+                checkpoints.load(gone.name, gone.digest)
+            assert list(checkpoints.names()) == sorted(one.name for one in left)
+            for one in left:
+                checkpoints.load(one.name, one.digest)
+
+    def test_many_are_deleted_at_once(self, checkpoints: CheckpointStore) -> None:
+        """Of one publication or of several, also those that are not there."""
+        together, others = self._together(checkpoints, "t1", 6), self._together(checkpoints, "t2", 6)
+        single, kept = self._publish(checkpoints, "t3"), self._publish(checkpoints, "t4")
+        left = {together[1].name, others[3].name, others[4].name, kept.name}
+        gone = [one.name for one in (*together, single, *others) if one.name not in left]
+        checkpoints.delete_all([*gone, _ABSENT, gone[0]])
+        checkpoints.delete_all(gone)
+        checkpoints.delete_all(())
+        assert set(checkpoints.names()) == left
+        for one in (together[1], others[3], others[4], kept):
+            checkpoints.load(one.name, one.digest)
+        with pytest.raises(InvalidValue, match="sha256"):
+            checkpoints.delete_all([kept.name, "../name"])
+        assert set(checkpoints.names()) == left
+
+    def test_loaded_bytes_stay_apart_and_outlive_those_published_together(self, checkpoints: CheckpointStore) -> None:
+        """What is written into one is not seen in another, nor loaded again; deleting them changes nothing."""
+        published = self._together(checkpoints, "t1", 5)
+        trees = [decode(checkpoints.load(one.name, one.digest)) for one in published]
+        trees[2]["w"][:] = -1.0
+        np.testing.assert_array_equal(decode(checkpoints.load(published[2].name, published[2].digest))["w"], [2.0] * 10)
+        for some in (published[:4], published[4:]):
+            checkpoints.delete_all([one.name for one in some])
+        np.testing.assert_array_equal([tree["w"][9] for tree in trees], [0.0, 1.0, -1.0, 3.0, 4.0])
+
+    def test_sweep_of_those_published_together(self, checkpoints: CheckpointStore) -> None:
+        """Each is kept or deleted for itself; those that are young stay."""
+        published, later = self._together(checkpoints, "t1", 5), time.time() + 1000.0
+        names = sorted(one.name for one in published)
+        assert checkpoints.sweep(keep=lambda name: False, older_than=3600.0, now=time.time()) == ()
+        assert checkpoints.sweep(keep=set(names[1:]).__contains__, older_than=60.0, now=later) == (names[0],)
+        assert checkpoints.sweep(keep=set(names[1:]).__contains__, older_than=60.0, now=later) == ()
+        assert checkpoints.sweep(keep={names[2]}.__contains__, older_than=60.0, now=later) == (names[1], *names[3:])
+        assert list(checkpoints.names()) == [names[2]]
+        checkpoints.load(names[2], names[2][:64])
+        assert checkpoints.sweep(keep=lambda name: False, older_than=60.0, now=later) == (names[2],)
+        assert list(checkpoints.names()) == []
+
+    def test_one_that_cannot_be_read_leaves_nothing_of_all(self, checkpoints: CheckpointStore) -> None:
+        """All of them or none."""
+
+        def fail() -> memoryview:
+            raise StateError("the device is lost")
+
+        good = encode({"w": np.ones(1000)})
+        bad = Encoded(header=good.header, leaves=(good.leaves[0]._replace(read=fail),), size=good.size)
+        with pytest.raises(StateError, match="lost"):
+            checkpoints.publish_all([good, bad, good], "t1")
+        assert list(checkpoints.names()) == []
+
+    @pytest.mark.parametrize("token", ["", "a/b", "a b", "a\n", "x" * 62])
+    def test_tokens_that_leave_no_room_for_places_are_refused(self, checkpoints: CheckpointStore, token: str) -> None:
+        """The place of each becomes a part of its name too."""
+        with pytest.raises(InvalidValue, match="11 states must be 1 to 61 letters"):
+            self._together(checkpoints, token, 11)
+        assert list(checkpoints.names()) == []
+        published = self._together(checkpoints, "x" * 61, 11)
+        assert list(checkpoints.names()) == sorted(one.name for one in published)
+
+    def test_threads_that_publish_together(self, checkpoints: CheckpointStore) -> None:
+        """Several threads publish, load and delete at once, also of one publication."""
+        shared = self._together(checkpoints, "shared", 32)
+
+        def work(number: int) -> None:
+            own = self._together(checkpoints, f"t{number}", 4)
+            checkpoints.delete(shared[number].name)
+            checkpoints.delete_all([one.name for one in own[:3]])
+            for one in (own[3], *shared[30:]):
+                checkpoints.load(one.name, one.digest)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(30)))
+        assert len(list(checkpoints.names())) == 32
+
+    @staticmethod
+    def _together(checkpoints: CheckpointStore, token: str, count: int) -> list[Published]:
+        return checkpoints.publish_all([encode({"w": np.full(10, float(value))}) for value in range(count)], token)
 
     @staticmethod
     def _publish(checkpoints: CheckpointStore, token: str, *, value: float = 0.0) -> Published:
