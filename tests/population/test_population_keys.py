@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import hashlib
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -75,3 +77,11 @@ def test_streams_of_neighbours_are_independent() -> None:
     for a, b in ((grid[:-1], grid[1:]), (grid[:, :-1], grid[:, 1:]), (grid, grid.T)):
         off = ~np.eye(40, dtype=bool)[: a.shape[0], : a.shape[1]] if a is grid else np.ones(a.shape, dtype=bool)
         assert abs(np.corrcoef(a[off], b[off])[0, 1]) < 4 / np.sqrt(off.sum() / (2 if a is grid else 1))
+
+
+def test_a_generator_goes_on_where_its_copy_was_made() -> None:
+    rng = KEYS.generator("user")
+    rng.random(3)
+    copies = [copy.deepcopy(rng), pickle.loads(pickle.dumps(rng))]
+    expected = rng.random(5).tolist()
+    assert [one.random(5).tolist() for one in copies] == [expected] * 2

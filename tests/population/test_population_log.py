@@ -109,6 +109,39 @@ def test_a_population_that_grows() -> None:
     assert all(facts.scores[facts.place[m]] == (m or 1.0) for m in range(50))
 
 
+def test_facts_are_shared_until_something_changes() -> None:
+    log = Log("max")
+    log.update([row(m + 1, m, 1, score=1.0) for m in range(3)], 2)
+    facts = log.facts(1)
+    assert facts.once("a", lambda: [1]) is facts.once("a", lambda: [2])
+    assert facts.once("b", lambda: [3]) == [3]
+    log.update([], 3)
+    assert log.facts(1) is facts
+    assert log.facts(1, without=frozenset({2})) is not facts
+    for change in (
+        lambda: log.update([row(9, 2, 2, score=None, status="pending")], 4),
+        lambda: log.update([row(3, 2, 1, score=5.0)], 5),
+        lambda: log.prune(1),
+    ):
+        change()
+        assert log.facts(1) is not facts
+        facts = log.facts(1)
+        assert facts.once("a", lambda: [2]) == [2]
+        facts.once("a", lambda: [1])
+
+
+def test_what_is_found_from_an_array_is_for_that_array() -> None:
+    """Not for one that is equal, and not for another one that took its place in memory."""
+    log = Log("max")
+    log.update([row(1, 0, 1, score=1.0)], 2)
+    facts = log.facts(1)
+    for value in range(100):
+        array = np.full(3, value)
+        assert facts.once("sum", lambda array=array: int(array.sum()), given=array) == 3 * value  # type: ignore[misc]
+        assert facts.once("sum", lambda: -1, given=array) == 3 * value
+        del array
+
+
 def test_many_intervals_are_asked_for() -> None:
     """More than the log keeps ready."""
     log = Log("max")
@@ -141,6 +174,17 @@ def test_an_old_part_is_forgotten() -> None:
     assert not whole.crowded
     whole.prune(5000)
     assert len(whole.reports(0)) == 5000
+
+
+def test_many_members_are_gone_through_rarely() -> None:
+    """Not after each round, which alone brings more reports than a small population has in a long time."""
+    log = Log("max")
+    for interval in range(1, 10):
+        assert not log.crowded
+        log.update([row(1000 * interval + m, m, interval, score=1.0) for m in range(1000)], interval)
+    assert log.crowded
+    log.prune(9)
+    assert not log.crowded
 
 
 def test_what_is_loadable_is_not_forgotten() -> None:

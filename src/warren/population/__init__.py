@@ -3,7 +3,7 @@
 from warren.population.keys import Keys
 from warren.population.log import Facts, Log, retained
 from warren.population.plan import Action, Assign, Hold, Pin, Plan, Retire, Unpin
-from warren.population.retention import most_checkpoints
+from warren.population.retention import most_checkpoints, most_in_rounds
 from warren.population.rows import (
     CheckpointRow,
     EventRow,
@@ -18,7 +18,7 @@ from warren.population.rows import (
     recorded_member,
 )
 from warren.population.stop import Stop, better
-from warren.population.transition import boundary, transition
+from warren.population.transition import boundary, interval_of, transition
 from warren.population.view import View
 
 __all__ = [
@@ -45,7 +45,9 @@ __all__ = [
     "better",
     "boundary",
     "changed",
+    "interval_of",
     "most_checkpoints",
+    "most_in_rounds",
     "record_of",
     "recorded_member",
     "retained",

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +43,34 @@ class Keys:
 
     def integer(self, purpose: str) -> int:
         """A seed in ``[0, 2**63)`` for a generator that is not NumPy's."""
-        return _number(f"{self.seed}/{self.member}/{self.interval}/{self.attempt}/{purpose}") >> 65
+        digest = _digest(f"{self.seed}/{self.member}/{self.interval}/{self.attempt}/{purpose}")
+        return int.from_bytes(digest, "little") >> 65
 
 
-def _number(key: str) -> int:
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=16).digest(), "little")
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(key.encode(), digest_size=16).digest()
+
+
+class _Words(ISeedSequence):
+    """Hands a bit generator the words of its key.
+
+    ``Philox(key=...)`` is the same stream, but asks the system for entropy first and throws it away, which takes most
+    of the time that a generator costs.
+    """
+
+    def __init__(self, words: NDArray[np.uint64]) -> None:
+        self._words = words
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[np.uint64]:
+        return self._words
 
 
 def _generator(key: str) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=_number(key)))
+    words = _Words(np.frombuffer(_digest(key), dtype="<u8"))
+    # NumPy takes any ISeedSequence, whatever its type hints say.
+    return np.random.Generator(np.random.Philox(words, _FIRST))  # type: ignore[arg-type]
+
+
+_FIRST = np.zeros(4, dtype=np.uint64)
+"""Where a Philox begins to count, given as an array because a number takes it as long to convert as all the rest."""
+_FIRST.flags.writeable = False

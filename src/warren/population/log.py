@@ -6,9 +6,9 @@ Each worker keeps one and feeds it what the store says has changed. Only the new
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from warren.population.rows import CheckpointRow, Goal, IntervalRow
 
 Kept = TypeVar("Kept", IntervalRow, CheckpointRow)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """Every member's report at one interval, or else its newest older one, as arrays over the members.
+
+    A log gives the same object to all who ask until its next change. The arrays cannot be written to.
 
     Attributes:
         members: Numbers of the members that have such a report, in no order that may matter. Shape (n,), int64.
@@ -35,6 +38,15 @@ class Facts:
     healthy: NDArray[np.bool_]
     rows: Sequence[IntervalRow]
     place: Mapping[int, int]
+    _found: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: Hashable, compute: Callable[[], Found], *, given: object = None) -> Found:
+        """See `View.once`."""
+        known = self._found.get(key)
+        if known is None or known[0] is not given:
+            known = self._found[key] = (given, compute())
+        found: Found = known[1]
+        return found
 
 
 class Log:
@@ -55,14 +67,28 @@ class Log:
 
     def update(self, rows: Iterable[IntervalRow], revision: int) -> None:
         """Take in rows that are new or have changed, up to a revision."""
-        for row in rows:
-            self._put(row)
+        news = list(rows)
+        if news:
+            self._outdate()
+        latest = max(self._cached, default=0)
+        for row in news:
+            reports = self._reports.setdefault(row.member, [])
+            if row.interval > latest and row.voided is None and (not reports or reports[-1].interval < row.interval):
+                reports.append(row)  # as nearly all do: past what its member and all facts at hand have come to
+                self._added += 1
+            else:
+                self._put(row, reports)
         self.revision = max(self.revision, revision)
 
     @property
     def crowded(self) -> bool:
         """Whether so much came in since the last `prune` that another one is worth it."""
-        return self._history is not None and self._added > _CROWD
+        return self._history is not None and self._added > max(_CROWD, _ROUNDS * len(self._reports))
+
+    def _outdate(self) -> None:
+        """What was found on facts no longer holds: also a report that they do not show moves what can be loaded."""
+        for table in self._cached.values():
+            table.given.clear()
 
     def _forget(self, interval: int) -> None:
         """Facts at an interval or after it are made anew when they are asked for."""
@@ -78,8 +104,12 @@ class Log:
         self._added = 0
         if self._history is None:
             return
+        self._outdate()
+        last = floor - self._history
         for reports in self._reports.values():
-            keep = bisect_right(reports, floor - self._history, key=_interval)
+            if not reports or reports[0].interval > last:
+                continue
+            keep = bisect_right(reports, last, key=_interval)
             # What is loadable stays, however old: the checkpoint is there and may be asked for.
             needed = retained(reports)
             oldest = bisect_right(reports, needed[0].interval - 1, key=_interval) if needed else len(reports)
@@ -89,16 +119,21 @@ class Log:
         """Members that have reported."""
         return self._reports.keys()
 
-    def reports(self, member: int) -> Sequence[IntervalRow]:
-        """A member's reports, oldest first, without those taken back."""
-        return self._reports.get(member, ())
+    def reports(self, member: int, at: int | None = None) -> Sequence[IntervalRow]:
+        """A member's reports, oldest first, without those taken back; of those, the ones up to an interval."""
+        reports: Sequence[IntervalRow] = self._reports.get(member, ())
+        return reports if at is None else reports[: bisect_right(reports, at, key=_interval)]
 
     def newest(self, member: int, at: int) -> IntervalRow | None:
         """A member's report at an interval, or its newest older one; pending scores are passed over."""
-        reports = self._reports.get(member, ())
-        for row in reversed(reports[: bisect_right(reports, at, key=_interval)]):
-            if row.status != "pending":
-                return row
+        reports = self._reports.get(member, [])
+        place = len(reports)
+        if place and reports[-1].interval > at:
+            place = bisect_right(reports, at, key=_interval)
+        while place:
+            place -= 1
+            if reports[place].status != "pending":
+                return reports[place]
         return None
 
     def loadable(self, member: int, at: int) -> IntervalRow | None:
@@ -106,12 +141,20 @@ class Log:
 
         It is the newest at or before that interval among those that are kept, else the oldest one after it.
         """
-        kept = retained(self._reports.get(member, ()))
-        before = [row for row in kept if row.interval <= at]
-        return before[-1] if before else kept[0] if kept else None
+        reports = self._reports.get(member)
+        if not reports:
+            return None
+        last = reports[-1]
+        if last.checkpoint is not None and last.lost is None and last.interval <= at:
+            return last  # as nearly always: the newest state is kept whatever else is
+        kept = retained(reports)
+        for row in reversed(kept):
+            if row.interval <= at:
+                return row
+        return kept[0] if kept else None
 
     def facts(self, at: int, *, without: frozenset[int] = frozenset()) -> Facts:
-        """Everybody's report at equal progress; see `newest`. Read it before the next `update`, and do not write.
+        """Everybody's report at equal progress; see `newest`. Read it before the next `update`.
 
         Args:
             at: The interval.
@@ -121,15 +164,11 @@ class Log:
         if table is None:
             if len(self._cached) >= 16:  # members stand at few intervals at a time; forget the lowest
                 del self._cached[min(self._cached)]
-            table = self._cached[at] = _Table(self._sign, len(self._reports))
-            for member in sorted(self._reports):
-                row = self.newest(member, at)
-                if row is not None:
-                    table.put(row)
+            rows = [self.newest(member, at) for member in sorted(self._reports)]
+            table = self._cached[at] = _Table(self._sign, [row for row in rows if row is not None])
         return table.facts(at, without)
 
-    def _put(self, row: IntervalRow) -> None:
-        reports = self._reports.setdefault(row.member, [])
+    def _put(self, row: IntervalRow, reports: list[IntervalRow]) -> None:
         place = bisect_right(reports, row.interval, key=_interval)
         known = place > 0 and reports[place - 1].interval == row.interval
         if row.voided is not None:
@@ -149,19 +188,26 @@ class Log:
 
 
 _CROWD = 4096
-"""Reports that come in between two looks at what can be forgotten."""
+"""Reports that come in between two looks at what can be forgotten, which go through all members..."""
+_ROUNDS = 8
+"""... and where there are many of those, so many of each."""
 
 
 class _Table:
-    """Facts at one interval, kept up to date report by report in growing arrays."""
+    """Facts at one interval, kept up to date report by report in growing arrays.
 
-    def __init__(self, sign: float, room: int) -> None:
+    Attributes:
+        given: The facts that were asked for since the last change, by who was set aside.
+    """
+
+    def __init__(self, sign: float, rows: list[IntervalRow]) -> None:
+        self.given: dict[frozenset[int], Facts] = {}
         self._sign = sign
-        self._place: dict[int, int] = {}
-        self._rows: list[IntervalRow] = []
-        self._members = np.zeros(room, dtype=np.int64)
-        self._scores = np.zeros(room, dtype=np.float64)
-        self._healthy = np.zeros(room, dtype=np.bool_)
+        self._rows = rows
+        self._place = {row.member: place for place, row in enumerate(rows)}
+        self._members = np.array(list(self._place), dtype=np.int64)
+        self._scores = np.array([self._score(row) for row in rows], dtype=np.float64)
+        self._healthy = np.array([_healthy(row) for row in rows], dtype=np.bool_)
 
     def put(self, row: IntervalRow) -> None:
         place = self._place.get(row.member)
@@ -175,12 +221,22 @@ class _Table:
             self._members[place] = row.member
         elif row.interval < self._rows[place].interval:
             return
-        healthy = row.status == "ok" and row.score is not None
         self._rows[place] = row
-        self._healthy[place] = healthy
-        self._scores[place] = self._sign * row.score if healthy and row.score is not None else -np.inf
+        self._healthy[place] = _healthy(row)
+        self._scores[place] = self._score(row)
+
+    def _score(self, row: IntervalRow) -> float:
+        return self._sign * row.score if row.status == "ok" and row.score is not None else -np.inf
 
     def facts(self, at: int, without: frozenset[int]) -> Facts:
+        found = self.given.get(without)
+        if found is None:
+            found = self.given[without] = self._facts(at, without)
+            for array in (found.members, found.scores, found.healthy):
+                array.flags.writeable = False  # they are shared
+        return found
+
+    def _facts(self, at: int, without: frozenset[int]) -> Facts:
         stale = [p for m in without if (p := self._place.get(m)) is not None and self._rows[p].interval < at]
         if stale:
             keep = np.setdiff1d(np.arange(len(self._rows)), stale)
@@ -204,6 +260,10 @@ class _Table:
 
 def _interval(row: IntervalRow) -> int:
     return row.interval
+
+
+def _healthy(row: IntervalRow) -> bool:
+    return row.status == "ok" and row.score is not None
 
 
 def retained(reports: Sequence[Kept]) -> list[Kept]:

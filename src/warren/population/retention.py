@@ -17,3 +17,16 @@ def most_checkpoints(population: int, workers: int, pins: int = 0) -> int:
         pins: Checkpoints that a strategy pinned, and a warm start.
     """
     return 2 * population + 4 * workers + 1 + pins
+
+
+def most_in_rounds(population: int, pins: int = 0) -> int:
+    """As `most_checkpoints`, where all members train together: the states of a third round are being written.
+
+    What a member copied, and its own from before, are among the two newest of its donor and of itself: all stand at the
+    same interval.
+
+    Args:
+        population: Members.
+        pins: As for `most_checkpoints`.
+    """
+    return 3 * population + 1 + pins

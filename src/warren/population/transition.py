@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 from warren.errors import InvalidTransition
 from warren.population.plan import Assign
-from warren.population.rows import CheckpointRow, MemberRow, MemberState, Report, changed
+from warren.population.rows import CheckpointRow, IntervalRow, MemberRow, MemberState, Report, changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,3 +281,44 @@ def boundary(row: MemberRow, report: Report, limit: int) -> bool:
     """
     due = row.due if report.due is None else report.due
     return row.budget + 1 >= min(due, limit) or report.status == "diverged"
+
+
+def interval_of(held: MemberRow, report: Report, *, limit: int, revision: int) -> IntervalRow:
+    """What is recorded of an interval that a member has ended; its id is left to the store.
+
+    Args:
+        held: The member that trained it, as it stood before.
+        report: What is said of it.
+        limit: Intervals for each member.
+        revision: Of the run, when it is stored.
+    """
+    return IntervalRow(
+        member=held.member,
+        interval=held.budget + 1,
+        age=held.age + 1,
+        birth=held.birth,
+        parents=held.parents if held.last is None else (held.last,),
+        origin=held.origin if held.last is None else "continue",
+        hyperparameters=held.hyperparameters,
+        score=report.score,
+        status=report.status,
+        before=report.before,
+        samples=report.samples,
+        curve=report.curve,
+        metrics=report.metrics,
+        cost=report.cost,
+        results=report.results,
+        checkpoint=None if report.checkpoint is None else report.checkpoint.name,
+        boundary=boundary(held, report, limit),
+        seconds=report.seconds,
+        overhead=report.overhead,
+        worker=str(held.worker),
+        seen=report.seen,
+        failures=held.failures,
+        kept=held.kept if held.last is None else None,
+        group=held.group,
+        role=held.role,
+        tag=held.tag,
+        revision=revision,
+        scored=None if report.status == "pending" else revision,
+    )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from warren.population.rows import Goal, IntervalRow, MemberRow
 from warren.population.transition import stranded
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
     from warren.population.log import Facts, Log
     from warren.space import Space
+
+Found = TypeVar("Found")
 
 
 class View:
@@ -33,6 +34,11 @@ class View:
         limit: Intervals for each member.
         memory: The strategy's own state, as its last plan left it.
         memory_version: Counts the changes of `memory`.
+        quarantined: Members that were set aside; see `Log.facts`.
+
+    Attributes:
+        at: The interval that members are compared at: the last one of the member that is due.
+        report: The last report of the member that is due, or None.
     """
 
     def __init__(
@@ -51,33 +57,29 @@ class View:
         self.space = space
         self.goal = goal
         self.due = due
+        self.at = due.budget
+        self.report = log.newest(due.member, due.budget)
         self.size = size
         self.limit = limit
         self.memory = memory
         self.memory_version = memory_version
         self.revision = log.revision
         self._log = log
+        self._facts: Facts | None = None
         self._quarantined = quarantined
 
     @property
-    def at(self) -> int:
-        """The interval that members are compared at: the last one of the member that is due."""
-        return self.due.budget
-
-    @cached_property
     def facts(self) -> Facts:
         """Reports at equal progress, as arrays over the members that have one."""
-        return self._log.facts(self.at, without=self._quarantined)
-
-    @cached_property
-    def report(self) -> IntervalRow | None:
-        """The last report of the member that is due, or None."""
-        return self._log.newest(self.due.member, self.at)
+        if self._facts is None:
+            self._facts = self._log.facts(self.at, without=self._quarantined)
+        return self._facts
 
     @property
     def failing(self) -> bool:
         """The member that is due cannot go on as it is: it diverged, failed again, or has no state that is whole."""
-        diverged = self.report is not None and self.report.interval == self.at and self.report.status == "diverged"
+        report = self.report
+        diverged = report is not None and report.interval == self.at and report.status == "diverged"
         return diverged or self.due.failures > 1 or stranded(self.due)
 
     @property
@@ -87,11 +89,25 @@ class View:
 
     def reports(self, member: int) -> Sequence[IntervalRow]:
         """All reports of a member that are at or before `at`, oldest first."""
-        return [row for row in self._log.reports(member) if row.interval <= self.at]
+        return self._log.reports(member, self.at)
 
     def source(self, member: int) -> IntervalRow | None:
         """The report of a member whose checkpoint can be copied now, or None."""
         return self._log.loadable(member, self.at)
+
+    def once(self, key: Hashable, compute: Callable[[], Found], *, given: object = None) -> Found:
+        """What is the same for all who decide on these facts: computed by the first, and kept until they change.
+
+        Args:
+            key: What it is, with all that it depends on beside the facts: settings of a rule, the seed.
+            compute: Gives it from `facts` and `source` alone: never from who is due.
+            given: An array or another object that it was computed from as well, and that is not written to
+                afterwards. Only who gives this very object gets what was kept.
+
+        Returns:
+            What `compute` gave, now or before; others get it too, so do not write to it.
+        """
+        return self.facts.once(key, compute, given=given)
 
     def donors(self) -> NDArray[np.bool_]:
         """Which of `facts` are fit to be copied: healthy, and not the member that is due. `source` may still fail."""

@@ -37,6 +37,7 @@ class Space(Mapping[str, Dimension]):
                 raise InvalidValue(f"space: {outer!r} is a hyperparameter, so {name!r} cannot be inside it")
         # Draws go by name and not by the order of writing: a reordered space gives the same run.
         self._order = tuple(sorted(self._dimensions))
+        self._rebuild = frozenset(name for name, dimension in self._dimensions.items() if dimension.rebuild)
 
     def _collect(self, dimensions: object, prefix: str) -> None:
         if not isinstance(dimensions, Mapping):
@@ -79,7 +80,7 @@ class Space(Mapping[str, Dimension]):
     @property
     def rebuild(self) -> frozenset[str]:
         """Names of the hyperparameters that shape a member's objects."""
-        return frozenset(name for name, dimension in self._dimensions.items() if dimension.rebuild)
+        return self._rebuild
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw every hyperparameter from its prior."""

@@ -45,5 +45,5 @@ def decide(strategy: Strategy, view: View, seed: int) -> Plan:
         seed: Of the run.
     """
     # An interval that is only tried again after a crash must be decided for as it was.
-    attempt = view.due.failures if view.failing else 0
+    attempt = view.due.failures if view.due.failures and view.failing else 0
     return strategy.decide(view, Keys(seed=seed, member=view.due.member, interval=view.at, attempt=attempt))

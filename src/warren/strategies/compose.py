@@ -8,10 +8,11 @@ from typing import Any, Literal
 from warren.errors import InvalidValue
 from warren.population import Assign, IntervalRow, Keys, Plan, View
 from warren.space import Space
-from warren.strategies.exploit import Exploit, Nobody, Tournament, Truncation, TTest, drawn, pool
+from warren.strategies.exploit import Exploit, Nobody, Tournament, Truncation, TTest
 from warren.strategies.explore import Explore, Noise, Perturb, Resample, Unchanged
 from warren.strategies.fitness import Fitness, LastScore
 from warren.strategies.ready import Every, Never, Ready
+from warren.strategies.standing import donor
 
 Copy = Literal["both", "weights", "hyperparameters"]
 Explorers = Literal["copier", "ready"]
@@ -53,11 +54,12 @@ class Composed:
         """Exploit and explore for the member that is due."""
         if view.failing:
             return self._rescue(view, keys) if self.rescue else self._keep(view)
-        if view.report is None or view.report.interval != view.at:
+        report = view.report
+        if report is None or report.interval != view.at:
             return self._keep(view)  # its own score is still to come
-        donor = self.exploit(view, self.fitness(view), keys)
-        if donor is not None:
-            return self._take(view, donor, keys, self.copy)
+        chosen = self.exploit(view, self.fitness(view), keys)
+        if chosen is not None:
+            return self._take(view, chosen, keys, self.copy)
         if self.explorers == "ready":
             return self._assign(view, self.explore(view, view.due.hyperparameters, keys), via="keep")
         return self._keep(view)
@@ -66,9 +68,9 @@ class Composed:
         """A healthy donor from among the best fifth, or a fresh start with a new draw where there is none."""
         if len(view.facts.members):
             size = max(2, len(view.facts.members) // 5)
-            donor = drawn(pool(view, self.fitness(view), keys, size), keys)
-            if donor is not None:
-                return self._take(view, donor, keys, "both")
+            healthy = donor(view, self.fitness(view), keys, size)
+            if healthy is not None:
+                return self._take(view, healthy, keys, "both")
         return self._assign(view, view.space.sample(keys.generator("prior")), via="fresh")
 
     def _take(self, view: View, donor: IntervalRow, keys: Keys, copy: Copy) -> Plan:

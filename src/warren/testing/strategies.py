@@ -191,6 +191,19 @@ class StrategyContract:
                 self._assert_sound(plan, population, view)
         assert self._all_of(population) == before
 
+    @pytest.mark.parametrize("situation", _SITUATIONS)
+    def test_who_else_decides_does_not_matter(self, strategy: Strategy, situation: str) -> None:
+        """What is found once for all on the same facts is what each member would find alone, in any order."""
+        members = range(len(_SITUATIONS[situation]))
+        shared = Population(_SITUATIONS[situation])
+        memory = strategy.start(SPACE, len(members), Keys(seed=0, member=-1, interval=0)).memory
+        for seed in range(2):
+            for budget in (None, 1, 2):
+                for member in (*members, *reversed(members)):
+                    view = shared.view(member, memory=memory, budget=budget)
+                    own = Population(_SITUATIONS[situation]).view(member, memory=memory, budget=budget)
+                    assert strategy.decide(view, keys_of(view, seed)) == strategy.decide(own, keys_of(own, seed))
+
     @staticmethod
     def _all_of(population: Population) -> str:
         facts = [population.log.facts(at) for at in range(4)]
