@@ -258,8 +258,8 @@ def set_aside(store: Any) -> None:
     """Its own state is, while it trains from the copy: its bytes in the store change."""
     row = store.member(0)
     if row.state == "leased" and row.kept is not None:
-        known = store._rows._checkpoints
-        known[row.kept] = replace(known[row.kept], inline=known[row.kept].inline[:-1] + b"?")
+        known = store._rows._kept.get(row.kept)
+        store._rows._kept.put(replace(known, inline=known.inline[:-1] + b"?"))
 
 
 def failing_first(slot: warren.Slot) -> None:

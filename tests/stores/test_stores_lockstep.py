@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,10 @@ from warren.population import (
     Unpin,
     WorkerRow,
     boundary,
+    changed,
 )
 from warren.state import digest, encode
-from warren.stores import MemoryStore, Store
+from warren.stores import MemoryStore, Store, Stretch
 from warren.stores.sqlite import SQLiteStore
 from warren.testing.check import check
 
@@ -131,6 +132,43 @@ class LockStep(RuleBasedStateMachine):
         plan = Plan(actions=actions, memory=memory, intervals=stretch)
         version = run.memory_version if fresh else 0
         self.both(lambda store: store.commit(str(row.token), plan, seen=seen, memory_version=version))
+
+    @rule(worker=st.sampled_from(WORKERS), since=st.booleans())
+    def claim_all(self, worker: str, since: bool) -> None:
+        known = self.seen if since else 0
+        self.seen = self.both(lambda store: store.claim_all(worker, since=known)).run.revision
+
+    @precondition(lambda self: self.leased())
+    @rule(data=st.data(), more=st.booleans(), inline=st.booleans(), fresh=st.integers(0, 9))
+    def round(self, data: st.DataObject, more: bool, inline: bool, fresh: int) -> None:
+        rows = data.draw(st.lists(st.sampled_from(self.leased()), unique_by=lambda row: row.member, max_size=4))
+        stretches = []
+        for row in rows:
+            decides = data.draw(st.booleans())
+            plan = Plan(actions=(self.action(data, row),), intervals=2) if decides else None
+            stretches.append(
+                Stretch(
+                    token=str(row.token) if fresh else "nobody's",
+                    plan=plan,
+                    seen=self.memory.run().revision - (not fresh),
+                    reports=tuple(self.reports(data, row, decides, inline)),
+                )
+            )
+        worker = str(rows[0].worker) if rows else "a"
+        self.both(lambda store: store.round(worker, stretches, since=self.seen, more=more))
+
+    def reports(self, data: st.DataObject, row: MemberRow, decides: bool, inline: bool) -> Iterator[Report]:
+        budget = row.budget
+        due = budget + 2 if decides or row.due <= budget else row.due
+        for place in range(data.draw(st.integers(0, min(due, self.memory.run().limit) - budget))):
+            score = data.draw(st.sampled_from([0.0, 2.0, -1.0, None, math.nan]))
+            status: Any = "pending" if score is None else "ok" if math.isfinite(score) else "diverged"
+            report = Report(score=score if status == "ok" else None, status=status, due=None if place else due)
+            if status != "diverged":
+                report = changed(report, checkpoint=self.checkpoint(inline))
+            yield report
+            if status == "diverged":
+                return
 
     def action(self, data: st.DataObject, row: MemberRow) -> Action:
         members = self.memory.members()

@@ -35,6 +35,15 @@ class TestTwoRunsInOneFile(StoreContract):
     """A run does not see the other one beside it."""
 
     @pytest.fixture
+    def twin(self, tmp_path: Path) -> Iterator[Store]:
+        store = SQLiteStore(tmp_path / "twin.db", "other")
+        Workers(store, population=2, limit=3).round(5.0, None)
+        store.close()
+        store = SQLiteStore(tmp_path / "twin.db", "mine")
+        yield store
+        store.close()
+
+    @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
         other = SQLiteStore(tmp_path / "run.db", "other")
         workers = Workers(other, population=2, limit=3)
@@ -103,8 +112,9 @@ def test_a_row_is_written_under_its_lease_only(tmp_path: Path) -> None:
         workers = Workers(store, population=2)
         leased, waiting = workers.claim(), store.member(1)
         for row, token in ((leased, None), (leased, "other"), (waiting, "other"), (waiting, str(leased.token))):
-            with pytest.raises(StaleLease), store._write() as rows:
-                rows.put_member(row, token)
+            for begin in (store._write, store._many):
+                with pytest.raises(StaleLease), begin() as rows:
+                    rows.put_member(row, token)
         assert store.members() == [leased, waiting]
         store.close()
 

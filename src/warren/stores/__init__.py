@@ -4,9 +4,9 @@
 import.
 """
 
-from warren.stores.base import Store, Turn
+from warren.stores.base import Round, Store, Stretch, Turn
 from warren.stores.ledger import Ledger
 from warren.stores.memory import MemoryStore
-from warren.stores.rows import Rows
+from warren.stores.rows import Rows, Tables
 
-__all__ = ["Ledger", "MemoryStore", "Rows", "Store", "Turn"]
+__all__ = ["Ledger", "MemoryStore", "Round", "Rows", "Store", "Stretch", "Tables", "Turn"]

@@ -38,6 +38,43 @@ class Turn:
     quarantined: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """What a worker did with one member in a round.
+
+    Attributes:
+        token: The lease of the member.
+        plan: The decision before it where that changed something, else None.
+        seen: Revision of the view that `plan` was decided on.
+        reports: Its intervals, oldest first; only the last may be one at which the member is due or diverged. Empty
+            where nothing but the decision is to be carried out.
+    """
+
+    token: str
+    plan: Plan | None = None
+    seen: int = 0
+    reports: Sequence[Report] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What a worker gets that trains many members at once.
+
+    Attributes:
+        rows: All members that it holds now, by number, in that order.
+        ended: Why there is nothing more to do, or None: then it holds members, or some may be free later.
+        run: The run as of this revision.
+        news: Reports that are new or have changed since the revision that the worker knew, its own among them.
+        quarantined: Numbers of the members that are quarantined.
+    """
+
+    rows: Mapping[int, MemberRow]
+    ended: str | None
+    run: RunRow
+    news: Sequence[IntervalRow]
+    quarantined: frozenset[int] = frozenset()
+
+
 class Store(Protocol):
     """The durable record of one run, and the queue that workers take members from.
 
@@ -92,6 +129,24 @@ class Store(Protocol):
         Raises:
             StaleLease: The token holds no member.
             StaleView: A source can no longer be loaded, or the strategy's memory has changed; decide again.
+        """
+        ...
+
+    def claim_all(self, worker: str, *, since: int) -> Round:
+        """Lease every waiting member that may be claimed to one worker: as `claim`, until there is none."""
+        ...
+
+    def round(self, worker: str, stretches: Sequence[Stretch], *, since: int, more: bool = True) -> Round:
+        """Carry out decisions, store reports, and lease what may be claimed next, in one transaction.
+
+        The record is afterwards that of the same done one by one: each plan by `commit`, on the strategy's memory as it
+        is then; each report by `report`, which keeps the lease until the member is due; and, if `more`, `claim_all`. A
+        run that stops in between stores what was trained all the same, and hands nothing out; members whose state is
+        not saved stay with the worker. Without `more` every member that was reported is let go.
+
+        Raises:
+            StaleLease: A token holds no member. Nothing was written.
+            StaleView: A source of a plan can no longer be loaded. Nothing was written.
         """
         ...
 

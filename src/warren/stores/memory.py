@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ from typing import Any
 from warren.errors import StaleLease, StoreError
 from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow, changed
 from warren.stores.ledger import Ledger
-from warren.stores.rows import Rows
+from warren.stores.members import Kept, Members
+from warren.stores.rows import Tables
 from warren.values import Json, canonical
 
 
@@ -27,17 +27,18 @@ class MemoryStore(Ledger):
         """Nothing to let go of."""
 
     @contextmanager
-    def _write(self) -> Iterator[Rows]:
+    def _write(self) -> Iterator[Tables]:
         with self._lock:
-            self._rows.undo.clear()
             try:
                 yield self._rows
             except BaseException:
                 self._rows.roll_back()
                 raise
+            finally:
+                self._rows.undo.clear()
 
     @contextmanager
-    def _read(self) -> Iterator[Rows]:
+    def _read(self) -> Iterator[Tables]:
         with self._lock:
             yield self._rows
 
@@ -46,25 +47,21 @@ class _MemoryRows:
     """The rows, with a list of what takes back the writes of the open transaction."""
 
     def __init__(self) -> None:
-        self.undo: list[Callable[[], Any]] = []
+        self.undo: list[tuple[Callable[[Any], Any], Any]] = []
         self._run: RunRow | None = None
         self._config: Json = None
-        self._members: dict[int, MemberRow] = {}
-        self._tokens: dict[str, int] = {}
-        self._quarantined: set[int] = set()
-        self._queue: list[tuple[int, int]] = []
+        self._members = Members()
         self._intervals: list[IntervalRow] = []
         self._own: dict[int, list[int]] = {}
         self._touched: list[tuple[int, int]] = []
-        self._checkpoints: dict[str, CheckpointRow] = {}
-        self._kept: dict[int | None, set[str]] = {}
-        self._references: dict[str, int] = {}
+        self._kept = Kept()
         self._events: list[EventRow] = []
         self._workers: dict[str, WorkerRow] = {}
 
     def roll_back(self) -> None:
         while self.undo:
-            self.undo.pop()()
+            take_back, old = self.undo.pop()
+            take_back(old)
 
     # -- run ----------------------------------------------------------------------------------------------------
 
@@ -82,97 +79,55 @@ class _MemoryRows:
         return self._run
 
     def put_run(self, row: RunRow) -> None:
-        old = self._run
-        self.undo.append(lambda: setattr(self, "_run", old))
+        self.undo.append((self._set_run, self._run))
+        self._run = row
+
+    def _set_run(self, row: RunRow | None) -> None:
         self._run = row
 
     def config(self) -> Json:
         return self._config
 
     def put_config(self, config: Json) -> None:
-        old = self._config
-        self.undo.append(lambda: setattr(self, "_config", old))
+        self.undo.append((self._set_config, self._config))
+        self._config = config
+
+    def _set_config(self, config: Json) -> None:
         self._config = config
 
     # -- members ------------------------------------------------------------------------------------------------
 
     def members(self) -> list[MemberRow]:
-        return [self._members[member] for member in sorted(self._members)]
+        return self._members.all()
 
     def member(self, member: int) -> MemberRow | None:
         return self._members.get(member)
 
     def holder(self, token: str) -> MemberRow | None:
-        member = self._tokens.get(token)
-        return None if member is None else self._members[member]
+        return self._members.holder(token)
 
     def held_by(self, worker: str) -> list[MemberRow]:
-        return [row for row in self.members() if row.worker == worker and row.token is not None]
+        return self._members.held_by(worker)
 
     def put_member(self, row: MemberRow, token: str | None) -> None:
-        old = self._members[row.member]
-        if old.token != token:
-            raise StaleLease(f"member {row.member} is not held under the lease that the write carries")
-        self._replace(row)
-        self.undo.append(lambda: self._replace(old))
-
-    def _replace(self, row: MemberRow) -> None:
         old = self._members.get(row.member)
-        if old is not None:
-            if old.token is not None:
-                del self._tokens[old.token]
-            for name in {old.start, old.kept, *old.sources, *old.opponents} - {None}:
-                self._references[str(name)] -= 1
-        self._members[row.member] = row
-        (self._quarantined.add if row.state == "quarantined" else self._quarantined.discard)(row.member)
-        if row.token is not None:
-            self._tokens[row.token] = row.member
-        for name in {row.start, row.kept, *row.sources, *row.opponents} - {None}:
-            self._references[str(name)] = self._references.get(str(name), 0) + 1
-        if row.state == "waiting":
-            heapq.heappush(self._queue, (row.budget, row.member))
+        if old is None or old.token != token:
+            raise StaleLease(f"member {row.member} is not held under the lease that the write carries")
+        self._members.put(row)
+        self.undo.append((self._members.put, old))
 
     def add_member(self, row: MemberRow) -> None:
-        self._replace(row)
-        self.undo.append(lambda: self._members.pop(row.member))
+        self._members.put(row)
+        self.undo.append((self._members.remove, row.member))
 
-    def least_trained(self, synchronous: bool) -> MemberRow | None:
-        passed: list[tuple[int, int]] = []
-        found = None
-        floor: int | None = None
-        while self._queue and found is None:
-            entry = self._queue[0]
-            row = self._members.get(entry[1])
-            if row is None or row.state != "waiting" or row.budget != entry[0]:
-                heapq.heappop(self._queue)  # an entry that a later write has overtaken
-                continue
-            if (synchronous or row.hold is not None) and floor is None:
-                floor = self._floor()
-            if synchronous and floor is not None and row.budget > floor:
-                break
-            if (row.hold is not None and self._floor(row.group) < row.hold) or (
-                synchronous and row.failures and self._tokens
-            ):
-                passed.append(heapq.heappop(self._queue))
-                continue
-            found = row
-        for entry in passed:
-            heapq.heappush(self._queue, entry)
-        return found
-
-    def _floor(self, group: str | None = None) -> int:
-        active = (
-            row.budget
-            for row in self._members.values()
-            if row.state in ("waiting", "leased") and (group is None or row.group == group)
-        )
-        return min(active, default=0)
+    def claimable(self, synchronous: bool) -> Iterator[MemberRow]:
+        return self._members.claimable(synchronous)
 
     def quarantined(self) -> frozenset[int]:
-        return frozenset(self._quarantined)
+        return self._members.quarantined()
 
     def active(self) -> bool:
-        return any(row.state in ("waiting", "leased") for row in self._members.values())
+        return self._members.active()
 
     # -- intervals ----------------------------------------------------------------------------------------------
 
@@ -182,25 +137,23 @@ class _MemoryRows:
         self._intervals.append(row)
         self._own.setdefault(row.member, []).append(id)
         self._touched.append((row.revision, id))
-
-        def undo() -> None:
-            self._intervals.pop()
-            self._own[row.member].pop()
-            self._touched.pop()
-
-        self.undo.append(undo)
+        self.undo.append((self._remove_interval, row))
         return row
+
+    def _remove_interval(self, row: IntervalRow) -> None:
+        self._intervals.pop()
+        self._own[row.member].pop()
+        self._touched.pop()
 
     def put_interval(self, row: IntervalRow) -> None:
         old = self._intervals[row.id - 1]
         self._intervals[row.id - 1] = row
         self._touched.append((max(row.revision, row.scored or 0, row.voided or 0, row.lost or 0), row.id))
+        self.undo.append((self._put_back, old))
 
-        def undo() -> None:
-            self._intervals[row.id - 1] = old
-            self._touched.pop()
-
-        self.undo.append(undo)
+    def _put_back(self, old: IntervalRow) -> None:
+        self._intervals[old.id - 1] = old
+        self._touched.pop()
 
     def interval(self, id: int) -> IntervalRow | None:
         return self._intervals[id - 1] if 0 < id <= len(self._intervals) else None
@@ -228,47 +181,35 @@ class _MemoryRows:
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def add_checkpoint(self, row: CheckpointRow) -> None:
-        self._checkpoints[row.name] = row
-        self._kept.setdefault(row.member, set()).add(row.name)
-
-        def undo() -> None:
-            del self._checkpoints[row.name]
-            self._kept[row.member].discard(row.name)
-
-        self.undo.append(undo)
+        self._kept.put(row)
+        self.undo.append((self._kept.remove, row))
 
     def put_checkpoint(self, row: CheckpointRow) -> None:
-        old = self._checkpoints[row.name]
-        self._checkpoints[row.name] = row
-        kept = self._kept.setdefault(row.member, set())
-        if row.dropped is not None:
-            kept.discard(row.name)
-            del self._checkpoints[row.name]  # nothing asks for it again, and memory is all that there is
-
-        def undo() -> None:
-            self._checkpoints[row.name] = old
-            kept.add(row.name)
-
-        self.undo.append(undo)
+        old = self._kept.get(row.name)
+        self._kept.put(row)  # one that was given up is let go: nothing asks for it again, and memory is all there is
+        if old is not None:
+            self.undo.append((self._kept.put, old))
 
     def checkpoint(self, name: str) -> CheckpointRow | None:
-        return self._checkpoints.get(name)
+        return self._kept.get(name)
 
     def kept(self, member: int | None) -> list[CheckpointRow]:
-        names = self._kept.get(member, set()) if member is not None else set(self._checkpoints)
-        return sorted((self._checkpoints[name] for name in names), key=lambda row: (row.interval, row.name))
+        return self._kept.of(member)
 
     def named(self) -> set[str]:
-        return set(self._checkpoints)
+        return self._kept.names()
 
     def referenced(self, name: str) -> bool:
-        return self._references.get(name, 0) > 0
+        return self._members.referenced(name)
 
     # -- events and workers -------------------------------------------------------------------------------------
 
     def add_event(self, row: EventRow) -> None:
         self._events.append(row)
-        self.undo.append(self._events.pop)
+        self.undo.append((self._remove_event, row))
+
+    def _remove_event(self, row: EventRow) -> None:
+        self._events.pop()
 
     def warned(self, body: Json) -> bool:
         return any(row.kind == "warning" and canonical(row.body) == canonical(body) for row in self._events)
@@ -280,5 +221,5 @@ class _MemoryRows:
         self._workers[row.worker] = row
 
     def workers(self) -> list[WorkerRow]:
-        holding = {self._members[member].worker for member in self._tokens.values()}
+        holding = self._members.holding()
         return [row for row in self._workers.values() if not row.left or row.worker in holding]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow
@@ -9,19 +10,14 @@ from warren.values import Json
 
 
 class Rows(Protocol):
-    """One open transaction of a run: rows in, rows out. What it wrote counts only when it ends without an error."""
+    """What the work on a run reads and writes in one open transaction: rows in, rows out.
+
+    What it wrote counts only when the transaction ends without an error.
+    """
 
     def run(self) -> RunRow: ...
 
     def put_run(self, row: RunRow) -> None: ...
-
-    def create(self, row: RunRow, config: Json) -> bool: ...
-
-    def config(self) -> Json: ...
-
-    def put_config(self, config: Json) -> None: ...
-
-    def exists(self) -> bool: ...
 
     def members(self) -> list[MemberRow]: ...
 
@@ -36,8 +32,8 @@ class Rows(Protocol):
 
     def add_member(self, row: MemberRow) -> None: ...
 
-    def least_trained(self, synchronous: bool) -> MemberRow | None:
-        """The waiting member with the smallest budget, then number, that may be claimed now."""
+    def claimable(self, synchronous: bool) -> Iterator[MemberRow]:
+        """Waiting members that may be claimed, by budget, then number; each is claimed before the next is asked for."""
 
     def quarantined(self) -> frozenset[int]:
         """Numbers of the quarantined members."""
@@ -65,15 +61,27 @@ class Rows(Protocol):
     def checkpoint(self, name: str) -> CheckpointRow | None: ...
 
     def kept(self, member: int | None) -> list[CheckpointRow]:
-        """Checkpoints that are not dropped, of one member or (None) of all, without their bytes."""
-
-    def named(self) -> set[str]:
-        """Names of the checkpoints that are not dropped, of all runs."""
+        """Checkpoints that are not dropped, of one member by interval, or (None) of all; without their bytes."""
 
     def referenced(self, name: str) -> bool:
         """Whether a member starts from this checkpoint or keeps it."""
 
     def add_event(self, row: EventRow) -> None: ...
+
+
+class Tables(Rows, Protocol):
+    """All that a backend gives: the work on a run, and the run and its workers beside it."""
+
+    def create(self, row: RunRow, config: Json) -> bool: ...
+
+    def config(self) -> Json: ...
+
+    def put_config(self, config: Json) -> None: ...
+
+    def exists(self) -> bool: ...
+
+    def named(self) -> set[str]:
+        """Names of the checkpoints that are not dropped, of all runs."""
 
     def warned(self, body: Json) -> bool: ...
 
@@ -82,3 +90,26 @@ class Rows(Protocol):
     def put_worker(self, row: WorkerRow) -> None: ...
 
     def workers(self) -> list[WorkerRow]: ...
+
+
+class Bulk(Rows, Protocol):
+    """Operations on many rows at once, for a backend where each statement costs; see `warren.stores.batch`."""
+
+    def next_interval(self) -> int:
+        """The id that the next report gets; one later for each that follows it."""
+
+    def put_members(self, rows: Sequence[tuple[MemberRow, MemberRow]]) -> None:
+        """Write members back, each given as it was and as it is; raises `StaleLease` where one's lease is another."""
+
+    def add_members(self, rows: Iterable[MemberRow]) -> None: ...
+
+    def add_intervals(self, rows: Iterable[IntervalRow]) -> None:
+        """Store reports under the ids that they carry."""
+
+    def put_intervals(self, rows: Iterable[IntervalRow]) -> None: ...
+
+    def add_checkpoints(self, rows: Iterable[CheckpointRow]) -> None: ...
+
+    def put_checkpoints(self, rows: Collection[CheckpointRow]) -> None: ...
+
+    def add_events(self, rows: Iterable[EventRow]) -> None: ...

@@ -254,13 +254,16 @@ class Codec:
 
     def dump(self, row: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
         """The row, or some fields of it, as parameters called ``v_<column>``."""
-        values = row.__dict__
-        body = {}
-        for name in self.names if names is None else names:
-            value = values[name]
-            if name in self._encoded and value is not None:
-                value = "[]" if value == () else _dumps(value)
-            body[f"v_{name}"] = value
+        values = self.texts(row, names)
+        return {f"v_{name}": values[name] for name in (self.names if names is None else names)}
+
+    def texts(self, row: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
+        """The row by field, where every field, or each of some, is as its column holds it."""
+        body: dict[str, Any] = row.__dict__.copy()
+        for name in self._encoded if names is None else names:
+            value = body[name]
+            if value is not None and name in self._encoded:
+                body[name] = _text(value)
         return body
 
     def differing(self, old: Any, new: Any) -> tuple[str, ...]:
@@ -278,6 +281,15 @@ class Codec:
         row = object.__new__(self._kind)
         row.__dict__.update(body)
         return row
+
+
+def _text(value: Any) -> str:
+    if type(value) is tuple and len(value) < 2:  # parents are many, and encoding them costs more than storing them
+        if not value:
+            return "[]"
+        if type(value[0]) is int:
+            return f"[{value[0]}]"
+    return _dumps(value)
 
 
 def _tuple(value: str) -> tuple[Any, ...]:

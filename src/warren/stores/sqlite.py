@@ -19,13 +19,14 @@ from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from warren.errors import StoreError
+from warren.stores.batch import Batch, Known
 from warren.stores.contention import Contention, Patience, is_busy
 from warren.stores.filesystem import mounts, refuse_network
 from warren.stores.folder import folder_of
 from warren.stores.ledger import Ledger
 from warren.stores.migrations import known, steps
 from warren.stores.place import real_path
-from warren.stores.rows import Rows
+from warren.stores.rows import Rows, Tables
 from warren.stores.schema import SCHEMA_VERSION, checkpoints, metadata, schema
 from warren.stores.sql import SqlRows
 from warren.stores.turnstile import Turnstile
@@ -106,6 +107,7 @@ class SQLiteStore(Ledger):
             self._files.close()  # also where the error is kept, and with it this object
             raise
         self._rows = SqlRows(self._cursor, self._dialect, run)
+        self._known: Known | None = None
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -296,7 +298,7 @@ class SQLiteStore(Ledger):
                 self._cursor.execute("ROLLBACK")
 
     @contextmanager
-    def _write(self) -> Iterator[Rows]:
+    def _write(self) -> Iterator[Tables]:
         self._refuse_older()
         with self._exclusive(), self._refused(), self._transaction():
             self._rows.begin()
@@ -304,7 +306,16 @@ class SQLiteStore(Ledger):
             self._rows.flush()
 
     @contextmanager
-    def _read(self) -> Iterator[Rows]:
+    def _many(self) -> Iterator[Rows]:
+        with self._write():
+            known, self._known = self._known, None  # what a transaction that fails leaves in it is not the record
+            batch = Batch(self._rows, known)
+            yield batch
+            known = batch.flush()
+        self._known = known
+
+    @contextmanager
+    def _read(self) -> Iterator[Tables]:
         self._refuse_older()
         with self._mutex, self._refused(), self._snapshot():
             self._rows.begin()
@@ -393,7 +404,8 @@ def _remains(path: Path) -> Path | None:
     if _holds(log) and not _holds(path):
         return log
     folder = folder_of(path) / "checkpoints"
-    return folder if next(folder.glob("*.safetensors"), None) is not None else None
+    there = (next(folder.glob(kind), None) for kind in ("*.safetensors", "pack-*"))
+    return folder if any(one is not None for one in there) else None
 
 
 def runs_in(path: str | os.PathLike[str]) -> list[str]:

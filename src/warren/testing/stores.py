@@ -34,6 +34,7 @@ from warren.state import digest, encode
 from warren.stores import Store
 from warren.testing.check import check
 from warren.testing.damage import DamageContract
+from warren.testing.rounds import RoundContract
 from warren.testing.workers import Workers, everything, random_step
 from warren.training import States
 from warren.values import Json
@@ -41,7 +42,7 @@ from warren.values import Json
 __all__ = ["StoreContract", "Workers", "everything", "random_step"]
 
 
-class StoreContract(DamageContract):
+class StoreContract(DamageContract, RoundContract):
     """What `warren.stores.Store` promises. Override the fixture `store`."""
 
     @pytest.fixture
