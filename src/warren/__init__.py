@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from warren.engines import Vectorised as Vectorised
     from warren.errors import WarrenError as WarrenError
     from warren.population import Stop as Stop
     from warren.results import Result as Result
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from warren.training import PENDING as PENDING
     from warren.training import Member as Member
     from warren.training import Slot as Slot
+    from warren.training import StackedTask as StackedTask
     from warren.training import Task as Task
 
 __version__ = "0.1.0"
@@ -48,8 +50,10 @@ _ROOMS = {
     "Schedule": "warren.results",
     "Slot": "warren.training",
     "Space": "warren.space",
+    "StackedTask": "warren.training",
     "Stop": "warren.population",
     "Task": "warren.training",
+    "Vectorised": "warren.engines",
     "WarrenError": "warren.errors",
     "backup": "warren.runs",
     "check": "warren.runs",

@@ -5,21 +5,29 @@ from pathlib import Path
 import pytest
 
 import warren
-from warren.engines import Engine, Inline
+from warren.engines import Engine, Inline, Vectorised
 from warren.engines.processes import Processes
-from warren.testing.engines import QUADRATIC, SPACE, EngineContract
+from warren.testing.engines import QUADRATIC, SPACE, EngineContract, LoopContract
 
 
-class TestInline(EngineContract):
+class TestInline(LoopContract):
     @pytest.fixture
     def engine(self) -> Engine:
         return Inline()
 
 
-class TestProcesses(EngineContract):
+class TestProcesses(LoopContract):
     @pytest.fixture
     def engine(self) -> Engine:
         return Processes()
+
+
+class TestVectorised(EngineContract):
+    at_once = 4
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return Vectorised()
 
 
 def test_every_engine_and_store_gives_one_digest(tmp_path: Path) -> None:

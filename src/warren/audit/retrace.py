@@ -63,9 +63,17 @@ class Retraced:
         what = "the score" if self.different.score != row.score else "the state"
         return (
             f"{len(self.steps)} intervals trained again: from interval {row.interval} of member {row.member} (age "
-            f"{row.age}) on {what} is another one. Either the code, the data or the software has changed since, the "
-            "device does not compute the same twice, or the loop keeps state that is not tracked: see warren check"
+            f"{row.age}) on {what} is another one; scores differ by at most {self.distance:.3g}. Either the code, the "
+            "data or the software has changed since, the device does not compute the same twice, all members were "
+            "trained as one program (which rounds otherwise), or the loop keeps state that is not tracked: see warren "
+            "check"
         )
+
+    @property
+    def distance(self) -> float:
+        """The largest difference between a score and the recorded one."""
+        pairs = ((step.score, step.row.score) for step in self.steps)
+        return max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=0.0)
 
 
 def retrace(

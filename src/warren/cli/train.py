@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,10 @@ RunOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None, typer.Option(metavar="N", help="Members that train at a time. Default: one a GPU, else one a core.")
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(metavar="processes|vectorised", help="Members in processes, or all at once as one program."),
 ]
 HangOption = Annotated[
     float | None,
@@ -51,6 +55,7 @@ def run(
     population: Annotated[int | None, typer.Option(metavar="N", help="Members. Default: 16")] = None,
     intervals: Annotated[int | None, typer.Option(metavar="N", help="Intervals for each. Default: 30")] = None,
     workers: WorkersOption = None,
+    engine: EngineOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Keys every draw of the run.")] = 0,
     synchronous: Annotated[bool, typer.Option("--synchronous", help="Members wait for each other.")] = False,
     held_out: Annotated[
@@ -97,6 +102,7 @@ def run(
             store=location,
             name=run_name,
             workers=workers,
+            engine=_known(engine),
             seed=seed,
             synchronous=synchronous,
             stop=stop,
@@ -131,6 +137,7 @@ def resume(
     store: StoreArgument,
     run_name: RunOption = None,
     workers: WorkersOption = None,
+    engine: EngineOption = None,
     intervals: Annotated[
         int | None, typer.Option(metavar="N", help="Intervals for each member, where there shall be more.")
     ] = None,
@@ -143,8 +150,20 @@ def resume(
     if report is not None:
         _check_report(report)
     with interrupted("interrupted; the same command goes on with the run"), live_view(plain=plain) as watch:
-        result = runs.resume(store, name=name, workers=workers, intervals=intervals, hang=hang, watch=watch)
+        result = runs.resume(
+            store, name=name, workers=workers, engine=_known(engine), intervals=intervals, hang=hang, watch=watch
+        )
     _show(result, store, report)
+
+
+def _known(engine: str | None) -> Literal["processes", "vectorised"] | None:
+    if engine is None:
+        return None
+    if engine == "processes":
+        return "processes"
+    if engine == "vectorised":
+        return "vectorised"
+    raise InvalidValue(f"--engine {engine} is not known; use processes or vectorised")
 
 
 def _show(result: Result, store: Path, report: Path | None) -> None:

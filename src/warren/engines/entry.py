@@ -77,8 +77,14 @@ def entry_of(train: Any) -> Entry:
     owner = getattr(train, "init", train) if not getattr(train, "__qualname__", "") else train
     module_name = getattr(owner, "__module__", module_name)
     module = sys.modules.get(str(module_name))
-    file = getattr(module, "__file__", None)
     code = getattr(owner, "__code__", None)
+    if owner is not train and not _holds(module, train):
+        # Made by a function of some library, of that library's functions: it stands where the user gave it a name.
+        module = next(
+            (m for m in (sys.modules.get("__main__"), *list(sys.modules.values())) if _holds(m, train)), module
+        )
+        module_name, code = getattr(module, "__name__", module_name), None
+    file = getattr(module, "__file__", None)
     if (
         module is None
         or file is None
@@ -99,6 +105,11 @@ def entry_of(train: Any) -> Entry:
             digest=file_digest(file),
         )  # fmt: skip
     return Entry(kind="file", name=name, file=file, path=os.path.dirname(file), digest=file_digest(file))
+
+
+def _holds(module: Any, train: Any) -> bool:
+    """Whether a module has a training function under some name."""
+    return isinstance(module, ModuleType) and any(value is train for value in list(vars(module).values()))
 
 
 def _same(a: str, b: str) -> bool:

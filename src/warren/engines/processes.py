@@ -11,7 +11,7 @@ from pathlib import Path
 from warren.engines.alive import Alive, Expiry
 from warren.engines.base import Job
 from warren.engines.child import Child
-from warren.engines.inline import stop_for_time
+from warren.engines.here import stop_for_time
 from warren.engines.interrupt import Ending, Interrupts
 from warren.engines.progress import WAITS, Progress, Waits, allowed, cadence, marks, patience
 from warren.engines.say import say

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from warren.engines import Engine, Entry, Job, Loaded, entry_of
+from warren.engines import Engine, Entry, Job, Loaded, Vectorised, entry_of
 from warren.engines.devices import cores, default_workers, shares
 from warren.engines.entry import file_digest
 from warren.errors import InvalidType, InvalidValue
@@ -66,7 +66,7 @@ def run(
     checkpoint_every: int = 1,
     gpus: Iterable[int | str] | None = None,
     gpus_per_member: int = 1,
-    engine: Engine | Literal["inline", "processes"] | None = None,
+    engine: Engine | Literal["inline", "processes", "vectorised"] | None = None,
     lease: float = 60.0,
     hang: float | None = None,
     watch: Watch | None = None,
@@ -97,7 +97,8 @@ def run(
             is ready, and at the end. Reports since the last one are provisional: they are trained again after a crash.
         gpus: Devices to use; default: all that this process may see.
         gpus_per_member: Devices for each worker. With more workers than shares, workers share devices.
-        engine: Who runs the intervals: ``"inline"``, ``"processes"``, or an engine; default: as `workers` says.
+        engine: Who runs the intervals: ``"inline"``, ``"processes"``, ``"vectorised"`` (a `Task` for the whole
+            population at once), or an engine such as ``warren.Vectorised(chunk=64)``; default: as `workers` says.
         lease: Seconds without a sign of life after which a worker's members are given to others; at least 1.
         hang: Seconds without a report after which a worker that is alive is taken to hang: it is ended, and where it
             hung is the error of its member. Until the present call of the training function has reported, which builds
@@ -135,12 +136,13 @@ def run(
     devices = devices_of(gpus)
     per_member = whole("gpus_per_member", gpus_per_member, 1)
     if workers is None:
-        shared = store is not None or engine is not None
+        alone = engine == "vectorised" or isinstance(engine, Vectorised)
+        shared = (store is not None or engine is not None) and not alone
         workers = default_workers(population, len(devices), per_member, cores()) if shared else 1
     if workers > 1 and store is None:
         raise InvalidValue(f'workers={workers} need a store that they can share; give store="runs/{name}.db"')
 
-    runs_on = engine_of(engine, workers)
+    runs_on = engine_of(engine, workers, train)
     # All that the call itself can be wrong in is checked before a file is made.
     plan = first_plan(settings, initial)
     warm = warm_state(warm_start)
@@ -155,6 +157,7 @@ def run(
         "intervals": intervals,
         "lease": lease,
         "hang": hang,
+        "engine": "vectorised" if isinstance(runs_on, Vectorised) else None,
     }
     if not opened.store.exists():
         checkpoints = [opened.states.save(warm)] if warm is not None else []
@@ -206,6 +209,7 @@ def resume(
     intervals: int | None = None,
     gpus: Iterable[int | str] | None = None,
     gpus_per_member: int = 1,
+    engine: Engine | Literal["processes", "vectorised"] | None = None,
     hang: float | None = None,
     watch: Watch | None = None,
 ) -> Result:
@@ -214,10 +218,12 @@ def resume(
     Args:
         store: The run's SQLite file.
         name: Name of the run in it.
-        workers: As for `run`; always processes.
+        workers: As for `run`.
         intervals: Intervals for each member, where there shall be more than before.
         gpus: As for `run`.
         gpus_per_member: As for `run`.
+        engine: Processes, or all members as one program as for `run`; default: as the run was made, unless there are
+            `workers`.
         hang: As for `run`, from now on; None leaves what the run was given last.
         watch: As for `run`.
 
@@ -233,8 +239,12 @@ def resume(
     per_member = whole("gpus_per_member", gpus_per_member, 1)
     devices = devices_of(gpus)
     opened, config, loaded, settings = recorded(store, name)
+    if engine is None:
+        engine = "vectorised" if config.get("engine") == "vectorised" and workers is None else "processes"
+    alone = engine == "vectorised" or isinstance(engine, Vectorised)
     if workers is None:
-        workers = default_workers(settings.population, len(devices), per_member, cores())
+        workers = 1 if alone else default_workers(settings.population, len(devices), per_member, cores())
+    runs_on = engine_of(engine, workers, loaded.train() if alone else None)
     sees = shares(workers, devices, per_member)
     # What the call can be wrong in is checked before the run is changed.
     current = opened.store.run()
@@ -245,7 +255,7 @@ def resume(
     if hang is not None:
         opened.store.configure({**config, "hang": hang})
         job = replace(job, hang=float(hang))
-    return work_on(opened, settings, job, processes(), watch)
+    return work_on(opened, settings, job, runs_on, watch)
 
 
 def join(

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from warren.engines import Engine, Inline
+from warren.engines import Engine, Inline, Vectorised
 from warren.engines.devices import visible_gpus
 from warren.engines.entry import WORKER_VARIABLE
+from warren.engines.vectorised import liftable
 from warren.errors import InvalidType, InvalidValue
 from warren.population import Assign, CheckpointRow, Goal, Keys, Plan, Stop
 from warren.results import Result, Trained
@@ -138,14 +139,22 @@ def devices_of(gpus: Iterable[int | str] | str | None) -> tuple[str, ...]:
     return tuple(str(gpu).strip() for gpu in given)
 
 
-def engine_of(engine: Engine | str | None, workers: int) -> Engine:
+def engine_of(engine: Engine | str | None, workers: int, train: object) -> Engine:
     """The engine of a name, or the one that the number of workers calls for."""
     if engine is None:
         engine = "inline" if workers == 1 else "processes"
+    if engine == "vectorised" and workers > 1:
+        raise InvalidValue(
+            f"engine='vectorised' is one worker that trains all members, but workers={workers}; leave one of them out"
+        )
+    if engine == "vectorised":
+        engine = Vectorised()
+    if isinstance(engine, Vectorised):
+        liftable(train)
     if not isinstance(engine, str):
         return engine
     if engine not in ("inline", "processes"):
-        raise InvalidValue(f"engine={engine!r} must be 'inline', 'processes' or an engine")
+        raise InvalidValue(f"engine={engine!r} must be 'inline', 'processes', 'vectorised' or an engine")
     if engine == "inline" and workers > 1:
         raise InvalidValue(f"engine='inline' trains one member at a time, but workers={workers}; leave one of them out")
     return Inline() if engine == "inline" else processes()

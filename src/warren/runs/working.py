@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from warren.engines import Engine, Job
+from warren.engines import Engine, Job, Vectorised
 from warren.engines.say import say
 from warren.errors import RunFailed
-from warren.population import EventRow, most_checkpoints
+from warren.population import EventRow, most_checkpoints, most_in_rounds
 from warren.results import Result, damage
 from warren.runs.opening import Opened
 from warren.stores import Store
@@ -42,7 +42,10 @@ def work_on(
     if opened.store.run().status == "running":
         if opened.location is not None:
             # Said before the first is written; a warm start is pinned.
-            most = most_checkpoints(settings.population, job.workers, pins=1)
+            if isinstance(engine, Vectorised):
+                most = most_in_rounds(settings.population, pins=1)
+            else:
+                most = most_checkpoints(settings.population, job.workers, pins=1)
             say(f"warren: keeps at most {most} checkpoints at a time, in {folder_of(opened.location)}")
         engine.run(replace(job, observe=observe))
     observe()

@@ -7,12 +7,13 @@ from warren.training.settings import Settings
 from warren.training.slot import Slot
 from warren.training.source import Saver, Source
 from warren.training.states import States
-from warren.training.task import Task
+from warren.training.task import Liftable, StackedTask, Task
 from warren.training.turns import Turns
 from warren.training.watch import Watch
 
 __all__ = [
     "PENDING",
+    "Liftable",
     "Member",
     "Play",
     "Rng",
@@ -22,6 +23,7 @@ __all__ = [
     "Settings",
     "Slot",
     "Source",
+    "StackedTask",
     "States",
     "Task",
     "Turns",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import numpy as np
 
 from warren.errors import InvalidType, LoopError, UnknownName
 from warren.population import Keys, MemberRow, Report
+from warren.stacked import nested
 from warren.training.rng import Rng
 from warren.training.settings import Settings
 
@@ -93,7 +94,14 @@ class Member:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """All hyperparameters as the user nested them. Reading this counts as reading each."""
-        return nested(self._row.hyperparameters, self._on_read)
+        return nested(self.flat)
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """All hyperparameters by their flat names, such as ``optimizer.lr``. Reading this counts as reading each."""
+        for name in self._row.hyperparameters:
+            self._on_read(name)
+        return dict(self._row.hyperparameters)
 
     def __getitem__(self, name: str) -> Any:
         """A hyperparameter by name; a nested space is reached with a dot or by its outer name.
@@ -108,7 +116,9 @@ class Member:
         inside = {key[len(name) + 1 :]: value for key, value in values.items() if key.startswith(f"{name}.")}
         if not inside:
             raise UnknownName(f"there is no hyperparameter {name!r}; the space has {', '.join(values)}")
-        return nested(inside, lambda key: self._on_read(f"{name}.{key}"))
+        for key in inside:
+            self._on_read(f"{name}.{key}")
+        return nested(inside)
 
     @property
     def state(self) -> Any:
@@ -213,16 +223,3 @@ def interval_keys(settings: Settings, row: MemberRow) -> Keys:
 def birth_rng(settings: Settings, row: MemberRow) -> Rng:
     """The key of a member's fresh state."""
     return Rng(Keys(seed=settings.seed, member=row.member, interval=0, attempt=row.birth), "birth")
-
-
-def nested(values: Mapping[str, Any], on_read: Callable[[str], None]) -> dict[str, Any]:
-    """Flat names with dots as nested dictionaries."""
-    tree: dict[str, Any] = {}
-    for name, value in values.items():
-        on_read(name)
-        *outer, last = name.split(".")
-        inside = tree
-        for part in outer:
-            inside = inside.setdefault(part, {})
-        inside[last] = value
-    return tree

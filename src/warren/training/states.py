@@ -15,6 +15,9 @@ from warren.stores import Store
 INLINE = 64 * 1024
 """Bytes below which a state is kept inside the store: one transaction makes it durable with its report."""
 
+PACKED = 1024 * 1024
+"""Bytes of all states of a round above which they are kept in a file together, however small each is."""
+
 
 class States:
     """Saves and loads states of one run.
@@ -53,6 +56,29 @@ class States:
         published = self._checkpoints.publish(encoded, token)
         return CheckpointRow(name=published.name, digest=published.digest, size=published.size)
 
+    def save_all(self, trees: Sequence[Tree]) -> list[CheckpointRow]:
+        """As `save`, for states that are reported together; those that go to files are published at once.
+
+        Args:
+            trees: The states.
+        """
+        encoded = [encode(tree) for tree in trees]
+        self._saved += 1
+        token = f"{self._prefix}-{self._saved}"
+        if sum(one.size for one in encoded) >= PACKED or any(one.size >= INLINE for one in encoded):
+            return [
+                CheckpointRow(name=published.name, digest=published.digest, size=published.size)
+                for published in self._checkpoints.publish_all(encoded, token)
+            ]
+        rows = []
+        for place, one in enumerate(encoded):
+            data = one.tobytes()
+            name = digest([data])
+            rows.append(
+                CheckpointRow(name=f"{name}-{token}_{place}.safetensors", digest=name, size=len(data), inline=data)
+            )
+        return rows
+
     def load(self, name: str) -> Tree:
         """The state of a checkpoint, verified; its arrays are views that may be written.
 
@@ -78,6 +104,5 @@ class States:
 
     def forget(self, names: Sequence[str]) -> None:
         """Delete files of checkpoints that the store has given up. What cannot be deleted is left for a sweep."""
-        for name in names:
-            with contextlib.suppress(CheckpointError):
-                self._checkpoints.delete(name)
+        with contextlib.suppress(CheckpointError):
+            self._checkpoints.delete_all(names)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from warren.errors import CheckpointDamaged, CheckpointMissing, InvalidValue, RunFailed, StaleLease, StaleView
-from warren.population import EventRow, Keys, Log, MemberRow, Report, RunRow, View, boundary, changed
+from warren.population import EventRow, IntervalRow, Keys, Log, MemberRow, Report, RunRow, View, boundary, changed
 from warren.stores import Store, Turn
 from warren.strategies import decide
 from warren.training.member import interval_keys
@@ -133,14 +134,7 @@ class Turns:
         with contextlib.suppress(StaleLease):
             self.store.fail(self._row.token, error)
         self._row = None
-        run = self.store.run()
-        if run.total == 0 and run.status == "running":
-            failures = [event for event in self.store.events(self._first) if event.kind == "failure"]
-            whom = {event.member for event in failures}  # one bad member says nothing of the code
-            if len(failures) >= run.tries and len(whom) >= min(self.settings.population, run.tries):
-                last = error.strip().splitlines()[-1]
-                self.store.update(status="failed", reason=f"no interval has succeeded: {last}")
-                raise RunFailed(f"no interval has succeeded and {len(failures)} have failed, the last with:\n{error}")
+        give_up(self.store, self.settings, self._first, error)
 
     def damaged(self, error: str) -> None:
         """Give the present member back after its state could not be loaded: it falls back to an older one.
@@ -151,13 +145,7 @@ class Turns:
         row = self._row
         if row is None or row.token is None:
             return
-        lost: dict[str, str] = {}
-        for name in (row.start, row.kept):
-            if name is not None and name not in lost:
-                try:
-                    self.states.load(name)
-                except (CheckpointDamaged, CheckpointMissing) as damage:
-                    lost[name] = str(damage)
+        lost = unloadable(self.states, row)
         if not lost:
             self.fail(error)
             return
@@ -178,10 +166,7 @@ class Turns:
 
     def _take_in(self, turn: Turn) -> RunRow:
         """Know what a turn tells: everything as of one revision, which is what a decision is taken on."""
-        self.log.update(turn.news, turn.run.revision)
-        if self.log.crowded:
-            active = (row.budget for row in self.store.members() if row.state in ("waiting", "leased"))
-            self.log.prune(min(active, default=turn.run.limit))
+        take_in(self.log, turn.news, turn.run, self.store)
         self._run, self._quarantined = turn.run, turn.quarantined
         return turn.run
 
@@ -224,38 +209,132 @@ class Turns:
 
     def _decided(self, row: MemberRow) -> MemberRow | None:
         """Let the strategy decide where the member is due; None where the decision took it away from us."""
-        if row.budget < row.due:
+        if row.budget < row.due or self._run is None or row.token is None:
             return row
-        if self._run is None or row.token is None:
-            return row
-        run = self._run
-        while True:
-            view = View(
-                space=self.settings.space,
-                goal=self.settings.goal,
-                due=row,
-                log=self.log,
-                size=self.settings.population,
-                limit=run.limit,
-                memory=run.memory,
-                memory_version=run.memory_version,
-                quarantined=self._quarantined,
-            )
-            plan = decide(self.settings.strategy, view, self.settings.seed)
-            if not plan.actions and plan.memory is None:
-                # Going on as before needs no transaction: the next report carries the decision.
-                self._due, self._seen = row.budget + max(1, plan.intervals), view.revision
-                return row
+        decided = decide_in(self.store, self.settings, self.log, row, self._run, self._quarantined)
+        self._run, self._quarantined = decided.run, decided.quarantined
+        self._due, self._seen = decided.due, decided.seen
+        return decided.row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What came of a decision.
+
+    Attributes:
+        row: The member after it, or None where the decision took it away from its worker.
+        due: Its next decision, where it goes on as it is: that needs no transaction, the next report carries it.
+        seen: Revision of the view, likewise.
+        run: The run as it is known now.
+        quarantined: Members, likewise.
+    """
+
+    row: MemberRow | None
+    due: int | None = None
+    seen: int | None = None
+    run: RunRow
+    quarantined: frozenset[int]
+
+
+def decide_in(
+    store: Store, settings: Settings, log: Log, row: MemberRow, run: RunRow, quarantined: frozenset[int]
+) -> Decided:
+    """Let the strategy decide for a member that is due, and the store carry it out.
+
+    Args:
+        store: The run.
+        settings: Its fixed part.
+        log: What is known; brought up to date where the decision cannot be carried out any more.
+        row: The member, under a lease.
+        run: The run as of the log's revision.
+        quarantined: Numbers of the members that are quarantined.
+
+    Raises:
+        InvalidValue: The strategy plans what cannot be carried out.
+    """
+    while True:
+        view = view_for(row, settings, run, log, quarantined)
+        plan = decide(settings.strategy, view, settings.seed)
+        if not plan.actions and plan.memory is None:
+            due = row.budget + max(1, plan.intervals)
+            return Decided(row=row, due=due, seen=view.revision, run=run, quarantined=quarantined)
+        try:
+            after = store.commit(str(row.token), plan, seen=view.revision, memory_version=run.memory_version)
+        except StaleView as stale:
+            turn = store.changes(log.revision)
+            take_in(log, turn.news, turn.run, store)
+            run, quarantined = turn.run, turn.quarantined
+            if log.revision == view.revision:  # nothing has changed, so the next plan would be this one
+                raise InvalidValue(
+                    f"the strategy {type(settings.strategy).__name__} plans for member {row.member} what cannot be "
+                    f"carried out: {stale}. It may only name checkpoints that its view offers"
+                ) from None
+            continue
+        except StaleLease:
+            return Decided(row=None, run=run, quarantined=quarantined)
+        return Decided(row=after if after.token == row.token else None, run=run, quarantined=quarantined)
+
+
+def view_for(row: MemberRow, settings: Settings, run: RunRow, log: Log, quarantined: frozenset[int]) -> View:
+    """What a strategy sees when it decides for a member.
+
+    Args:
+        row: The member.
+        settings: The fixed part of the run.
+        run: The run as of the log's revision.
+        log: What is known.
+        quarantined: Numbers of the members that are quarantined.
+    """
+    return View(
+        space=settings.space,
+        goal=settings.goal,
+        due=row,
+        log=log,
+        size=settings.population,
+        limit=run.limit,
+        memory=run.memory,
+        memory_version=run.memory_version,
+        quarantined=quarantined,
+    )
+
+
+def take_in(log: Log, news: Iterable[IntervalRow], run: RunRow, store: Store) -> None:
+    """Let a log know what is new, and forget what no decision looks at any more."""
+    log.update(news, run.revision)
+    if log.crowded:
+        active = (row.budget for row in store.members() if row.state in ("waiting", "leased"))
+        log.prune(min(active, default=run.limit))
+
+
+def unloadable(states: States, row: MemberRow) -> dict[str, str]:
+    """The checkpoints of a member that are damaged or missing, each with what is wrong with it."""
+    lost: dict[str, str] = {}
+    for name in (row.start, row.kept):
+        if name is not None and name not in lost:
             try:
-                decided = self.store.commit(row.token, plan, seen=view.revision, memory_version=run.memory_version)
-            except StaleView as stale:
-                run = self._take_in(self.store.changes(self.log.revision))
-                if self.log.revision == view.revision:  # nothing has changed, so the next plan would be this one
-                    raise InvalidValue(
-                        f"the strategy {type(self.settings.strategy).__name__} plans for member {row.member} what "
-                        f"cannot be carried out: {stale}. It may only name checkpoints that its view offers"
-                    ) from None
-                continue
-            except StaleLease:
-                return None
-            return decided if decided.token == row.token else None
+                states.load(name)
+            except (CheckpointDamaged, CheckpointMissing) as damage:
+                lost[name] = str(damage)
+    return lost
+
+
+def give_up(store: Store, settings: Settings, since: int, error: str) -> None:
+    """End a run in which nothing has ever worked and failures repeat: the code is wrong.
+
+    Args:
+        store: The run.
+        settings: Its fixed part.
+        since: Revision at which this worker began.
+        error: The last failure.
+
+    Raises:
+        RunFailed: It has ended.
+    """
+    run = store.run()
+    if run.total == 0 and run.status == "running":
+        failures = [event for event in store.events(since) if event.kind == "failure"]
+        whom = {event.member for event in failures}  # one bad member says nothing of the code
+        if len(failures) >= run.tries and len(whom) >= min(settings.population, run.tries):
+            last = error.strip().splitlines()[-1]
+            store.update(status="failed", reason=f"no interval has succeeded: {last}")
+            raise RunFailed(f"no interval has succeeded and {len(failures)} have failed, the last with:\n{error}")
