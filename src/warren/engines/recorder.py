@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from warren.engines.front import Trained
 from warren.errors import WarrenError
 from warren.population import Assign, MemberRow, Plan, changed
+from warren.stacked import Picture
 from warren.state import Tree
 from warren.stores import Round, Store, Stretch
 from warren.training import States
@@ -28,7 +29,7 @@ class Done:
 
     trained: Sequence[Trained]
     places: Mapping[int, int]
-    picture: Callable[[], list[Tree]]
+    picture: Callable[[], Picture]
     rows: Mapping[int, MemberRow]
 
 
@@ -95,9 +96,9 @@ class Recorder:
             self.wait()
 
     def _write(self, done: Done) -> Round:
-        trees = done.picture()
         kept = [one for one in done.trained if one.name is not None]
-        saved = self._states.save_all([_tree(trees[done.places[one.before.member]], one) for one in kept])
+        places = [done.places[one.before.member] for one in kept]
+        saved = self._states.save_all(done.picture().encoded(places, [_beside(one) for one in kept]))
         checkpoints = {one.before.member: row for one, row in zip(kept, saved, strict=True)}
         stretches = []
         for one in done.trained:
@@ -134,10 +135,7 @@ class Recorder:
         return self._names[int(member)][name] if at else name
 
 
-def _tree(state: Tree, one: Trained) -> Tree:
-    """What a slot would have saved; see `Slot`."""
+def _beside(one: Trained) -> dict[str, Tree]:
+    """What a slot would have saved beside the state; see `Slot`."""
     age = one.before.age + len(one.reports)
-    return {
-        "state": state,
-        "warren": {"hyperparameters": dict(sorted(one.before.hyperparameters.items())), "age": age},
-    }
+    return {"warren": {"hyperparameters": dict(sorted(one.before.hyperparameters.items())), "age": age}}

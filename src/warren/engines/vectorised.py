@@ -201,7 +201,7 @@ class _Worker:
                     return True
                 share = 1 / (length * len(members))
                 trained = front.take_in(members, places, outcome, seconds * share, overhead * share)
-                done = Done(trained=trained, places=places, picture=stack.trees(), rows=dict(front.rows))
+                done = Done(trained=trained, places=places, picture=stack.picture(), rows=dict(front.rows))
                 self._here.observe()
                 if outcome.failures:
                     break

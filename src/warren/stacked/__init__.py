@@ -15,6 +15,7 @@ from warren.stacked.base import (
     reported,
 )
 from warren.stacked.keys import Keyring
+from warren.stacked.picture import Picture
 from warren.stacked.stack import Stack
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Lift",
     "OutOfMemory",
     "Outcome",
+    "Picture",
     "Round",
     "Stack",
     "Stacked",

@@ -30,8 +30,8 @@ class Kind(Protocol):
         """One array of the leaves of n members, on a device; None is the default one."""
         ...
 
-    def picture(self, leaf: Any) -> Callable[[], Sequence[Any]]:
-        """What gives one leaf a member on the host, as it is now, whatever happens to the array meanwhile."""
+    def picture(self, leaf: Any) -> Callable[[], Any]:
+        """What gives the array on the host (NumPy's or `Hosted`), as it is now, whatever happens to it meanwhile."""
         ...
 
     def member(self, leaf: Any, place: int) -> Any:
@@ -58,10 +58,9 @@ class NumPyKind:
     def stack(self, leaves: Sequence[Any], device: str | None) -> NDArray[Any]:
         return np.stack(leaves)
 
-    def picture(self, leaf: NDArray[Any]) -> Callable[[], Sequence[Any]]:
+    def picture(self, leaf: NDArray[Any]) -> Callable[[], NDArray[Any]]:
         copy = leaf.copy()
-        # A slice of a vector is a scalar, which would not be stored as the array that it is.
-        return lambda: [np.asarray(one) for one in copy]
+        return lambda: copy
 
     def member(self, leaf: NDArray[Any], place: int) -> NDArray[Any]:
         return np.array(leaf[place])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warren.errors import InvalidType, InvalidValue
+from warren.stacked.picture import Picture
 from warren.state import Tree
 
 Stacked: TypeAlias = Any
@@ -117,12 +118,8 @@ class Lift(Protocol):
         """States as other engines keep them, brought to the device."""
         ...
 
-    def trees(self, state: Stacked) -> Callable[[], list[Tree]]:
-        """Take a picture of the states; what is returned brings it to the host, once, from any thread.
-
-        Returns:
-            A function that gives one tree a member, as other engines keep them.
-        """
+    def picture(self, state: Stacked) -> Callable[[], Picture]:
+        """Take a picture of the states; what is returned brings it to the host, once, from any thread."""
         ...
 
     def member(self, state: Stacked, place: int) -> Tree:

@@ -12,6 +12,7 @@ from warren.errors import InvalidType, InvalidValue
 from warren.stacked.arrays import Places, kind_of
 from warren.stacked.base import Arrays, Functions, Outcome, Round, Stacked, columns, nested, reported
 from warren.stacked.keys import Keyring
+from warren.stacked.picture import Picture, StackedPicture
 from warren.state import Tree
 from warren.state.tree import dotted, map_leaves
 
@@ -63,17 +64,13 @@ class StackedLift:
 
         return map_leaves(stacked, trees[0])
 
-    def trees(self, state: Stacked) -> Callable[[], list[Tree]]:
+    def picture(self, state: Stacked) -> Callable[[], Picture]:
         """See `Lift`."""
         pictures = [kind_of(leaf, dotted(path)).picture(leaf) for path, leaf in leaves(state)]
 
-        def made() -> list[Tree]:
-            slices = [picture() for picture in pictures]
-            found = []
-            for place in range(len(slices[0]) if slices else 0):
-                own = iter([leaf[place] for leaf in slices])
-                found.append(map_leaves(lambda leaf, own=own: next(own), state))  # type: ignore[misc]
-            return found
+        def made() -> Picture:
+            rest = iter([picture() for picture in pictures])
+            return StackedPicture(map_leaves(lambda leaf: next(rest), state))
 
         return made
 

@@ -24,6 +24,7 @@ from warren.stacked.base import (
     nested,
     reported,
 )
+from warren.stacked.picture import ListedPicture, Picture, StackedPicture
 from warren.state import Tree, encode
 from warren.state.leaves import Hosted
 
@@ -131,9 +132,9 @@ class JaxLift:
         rows = [self._form.arrays(tree) for tree in trees]
         return self._brought([_stacked(leaves) for leaves in zip(*rows, strict=True)], None)
 
-    def trees(self, state: States) -> Callable[[], list[Tree]]:
+    def picture(self, state: States) -> Callable[[], Picture]:
         """See `Lift`. Arrays of JAX's do not change, so the picture is the arrays themselves."""
-        return lambda: self._form.hosted(state)
+        return lambda: self._form.picture(state)
 
     def member(self, state: States, place: int) -> Tree:
         """See `Lift`."""
@@ -285,7 +286,7 @@ class _Form:
             array if plain is None else plain(np.asarray(array))
             for array, plain in zip(arrays, self._plain, strict=True)
         ]
-        return {_FLAT: dict(zip(self.paths, values, strict=True))} if self._flat else self.joined(values)
+        return self._around(values)
 
     def arrays(self, tree: Tree) -> States:
         """The arrays of a state that was stored, whatever engine did."""
@@ -298,15 +299,20 @@ class _Form:
             )
         return [held[path] for path in self.paths]
 
-    def hosted(self, state: States) -> list[Tree]:
-        """Each member's state as it is stored, its arrays on the host."""
-        columns: list[list[Any]] = []
-        for leaf, plain in zip(state, self._plain, strict=True):
-            columns.append(_hosted(leaf) if plain is None else [plain(one) for one in np.asarray(leaf)])
-        rows = zip(*columns, strict=True)
-        if self._flat:
-            return [{_FLAT: dict(zip(self.paths, row, strict=True))} for row in rows]
-        return [self.joined(list(row)) for row in rows]
+    def picture(self, state: States) -> Picture:
+        """The states on the host, as they are stored."""
+        wholes = [_hosted(leaf) for leaf in state]
+        if not any(self._plain):
+            return StackedPicture(self._around(wholes))
+        columns = [
+            whole.array.tolist() if plain is not None else [whole.at(place) for place in range(len(whole.array))]
+            for whole, plain in zip(wholes, self._plain, strict=True)
+        ]
+        return ListedPicture([self._around(list(row)) for row in zip(*columns, strict=True)])
+
+    def _around(self, values: Sequence[Any]) -> Tree:
+        """What is stored around the arrays."""
+        return {_FLAT: dict(zip(self.paths, values, strict=True))} if self._flat else self.joined(list(values))
 
 
 class JaxKind:
@@ -321,7 +327,7 @@ class JaxKind:
     def stack(self, leaves: Sequence[Any], device: str | None) -> Any:
         return jax.device_put(_stacked(leaves), None if device is None else find_device(device))
 
-    def picture(self, leaf: Any) -> Callable[[], Sequence[Any]]:
+    def picture(self, leaf: Any) -> Callable[[], Hosted]:
         return lambda: _hosted(leaf)
 
     def member(self, leaf: Any, place: int) -> Any:
@@ -356,13 +362,11 @@ def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and bool(jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
-def _hosted(leaf: Any) -> list[Any]:
-    """The leaf of each member, brought to the host at once."""
+def _hosted(leaf: Any) -> Hosted:
+    """An array on the host, all members at once."""
     if _is_key(leaf):
-        whole = Hosted("k", np.asarray(jax.random.key_data(leaf)), str(jax.random.key_impl(leaf)))
-    else:
-        whole = Hosted("j", np.asarray(leaf))
-    return [whole.at(place) for place in range(leaf.shape[0])]
+        return Hosted("k", np.asarray(jax.random.key_data(leaf)), str(jax.random.key_impl(leaf)))
+    return Hosted("j", np.asarray(leaf))
 
 
 def _dtype(leaf: Any) -> Any:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from warren.errors import InvalidType, WarrenError
 from warren.stacked.arrays import Places
 from warren.stacked.base import Arrays, Functions, Outcome, Round, nested, reported
+from warren.stacked.picture import ListedPicture, Picture
 from warren.state import Tree, clone
 
 States = list[Tree]
@@ -80,9 +81,9 @@ class LoopLift:
         """See `Lift`."""
         return list(trees)
 
-    def trees(self, state: States) -> Callable[[], list[Tree]]:
+    def picture(self, state: States) -> Callable[[], Picture]:
         """See `Lift`."""
-        picture = [clone(tree) for tree in state]
+        picture = ListedPicture([clone(tree) for tree in state])
         return lambda: picture
 
     def member(self, state: States, place: int) -> Tree:

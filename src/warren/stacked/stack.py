@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from warren.errors import InvalidValue
 from warren.stacked.base import Arrays, Lift, Outcome, OutOfMemory, Round, Stacked
+from warren.stacked.picture import JoinedPicture, Picture
 from warren.state import Tree
 
 Fresh = Mapping[int, tuple[int, Mapping[str, Any]]]
@@ -105,10 +106,10 @@ class Stack:
             raise InvalidValue("no member is active")
         return outcome
 
-    def trees(self) -> Callable[[], list[Tree]]:
-        """A picture of all states; see `Lift.trees`."""
-        pictures = [part.lift.trees(part.state) for part in self._parts]
-        return lambda: [tree for picture in pictures for tree in picture()]
+    def picture(self) -> Callable[[], Picture]:
+        """A picture of all states; see `Lift.picture`."""
+        pictures = [(part.places, part.lift.picture(part.state)) for part in self._parts]
+        return lambda: JoinedPicture([(places, picture()) for places, picture in pictures])
 
     # -- the parts ----------------------------------------------------------------------------------------------
 

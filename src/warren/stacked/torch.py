@@ -18,7 +18,8 @@ from torch.func import vmap
 from warren.errors import InvalidType, InvalidValue
 from warren.stacked.arrays import Places
 from warren.stacked.base import Arrays, Functions, Outcome, OutOfMemory, Round, Untraceable, nested, reported
-from warren.state import Tree
+from warren.stacked.picture import ListedPicture, Picture, StackedPicture
+from warren.state import Hosted, Tree, hosted
 from warren.state.tree import map_leaves
 
 States = list[Tensor]
@@ -174,10 +175,10 @@ class TorchLift:
         """See `Lift`."""
         return self._stacked([self._form.split(tree, "the stored state") for tree in trees])
 
-    def trees(self, state: States) -> Callable[[], list[Tree]]:
+    def picture(self, state: States) -> Callable[[], Picture]:
         """See `Lift`."""
         pictures = [KIND.picture(leaf) for leaf in state]
-        return lambda: [self._form.stored(list(row)) for row in zip(*[picture() for picture in pictures], strict=True)]
+        return lambda: self._form.picture([picture() for picture in pictures])
 
     def member(self, state: States, place: int) -> Tree:
         """See `Lift`."""
@@ -264,6 +265,19 @@ class _Form:
         )
         return map_leaves(lambda leaf: next(leaves), self._sample)
 
+    def picture(self, wholes: Sequence[Hosted]) -> Picture:
+        """The states on the host, as other engines keep them."""
+        kept = [leaf for leaf, is_tensor in zip(self._leaves, self._tensors, strict=True) if is_tensor]
+        if all(isinstance(leaf, Tensor) for leaf in kept):
+            return StackedPicture(self.joined(wholes))
+        columns: list[list[Any]] = []
+        for whole, leaf in zip(wholes, kept, strict=True):
+            if isinstance(leaf, Tensor):
+                columns.append([whole.at(place) for place in range(len(whole.array))])
+            else:  # a number or a NumPy array, stored as what it was
+                columns.append([_as(leaf, one) for one in torch.from_numpy(whole.array).unbind(0)])
+        return ListedPicture([self.joined(list(row)) for row in zip(*columns, strict=True)])
+
     def stored(self, tensors: Sequence[Tensor]) -> Tree:
         """One member's state as other engines keep it."""
         kept = [leaf for leaf, is_tensor in zip(self._leaves, self._tensors, strict=True) if is_tensor]
@@ -283,18 +297,18 @@ class TorchKind:
         stacked = torch.stack([leaf.detach() for leaf in leaves])
         return stacked if device is None else stacked.to(find_device(device))
 
-    def picture(self, leaf: Tensor) -> Callable[[], Sequence[Tensor]]:
+    def picture(self, leaf: Tensor) -> Callable[[], Hosted]:
         copy = leaf.detach().clone()
         if copy.device.type != "cuda":
-            return lambda: copy.cpu().unbind(0)
+            return lambda: _hosted(copy)
         taken = torch.cuda.Event()  # type: ignore[no-untyped-call]
         taken.record(torch.cuda.current_stream(copy.device))
 
-        def brought() -> Sequence[Tensor]:
+        def brought() -> Hosted:
             # On a stream of its own: on that of the training it would wait for the next round.
             with torch.cuda.stream(torch.cuda.Stream(copy.device)):  # type: ignore[no-untyped-call]
                 taken.wait()
-                return copy.cpu().unbind(0)
+                return _hosted(copy)
 
         return brought
 
@@ -404,6 +418,13 @@ def own_line(error: BaseException) -> str:
         if "site-packages" not in path.parts and own not in path.parents and path.exists():
             return f"{path.name}:{frame.lineno} in {frame.name}: "
     return ""
+
+
+def _hosted(tensor: Tensor) -> Hosted:
+    brought = hosted(tensor.cpu())
+    if not isinstance(brought, Hosted):
+        raise InvalidType(f"a tensor cannot be brought to the host: {brought!r}")
+    return brought
 
 
 def _leaves(tree: Tree) -> list[Any]:

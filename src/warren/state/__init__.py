@@ -6,7 +6,7 @@ Importing this imports neither torch nor JAX; each is used only once an object o
 from __future__ import annotations
 
 from warren.state.adapters import Adapter, adapt
-from warren.state.codec import Buffer, Chunk, Encoded, decode, digest, encode
+from warren.state.codec import Buffer, Chunk, Encoded, decode, digest, encode, encode_stacked
 from warren.state.leaves import Hosted, clone, hosted
 from warren.state.tree import Tree
 
@@ -22,5 +22,6 @@ __all__ = [
     "decode",
     "digest",
     "encode",
+    "encode_stacked",
     "hosted",
 ]

@@ -15,14 +15,17 @@ import hashlib
 import json
 import math
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from warren.errors import CheckpointDamaged, StateError, WarrenError
-from warren.state.leaves import ITEM_SIZES, Leaf, Stored, alias, recognise, revive
-from warren.state.tree import Node, Path, Tree, dotted, from_skeleton, to_skeleton
+from warren.state.leaves import ITEM_SIZES, Hosted, Leaf, Stored, alias, numpy_bytes, recognise, revive
+from warren.state.tree import LeafWriter, Node, Path, Tree, dotted, from_skeleton, to_skeleton
 
 Chunk: TypeAlias = "bytes | memoryview"
 Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap"
@@ -90,27 +93,89 @@ def encode(tree: Tree) -> Encoded:
         StateError: if something in the tree cannot be stored; the message names its path.
     """
     writer = _Writer()
-    try:
-        skeleton = _write_json(to_skeleton(tree, (), writer.leaf))
-    except RecursionError:
-        raise StateError("the state is nested too deeply, or contains itself; flatten it") from None
+    skeleton = _skeleton(tree, (), writer.leaf)
     entries = writer.entries
     if len(entries) > 1:
         entries.sort(key=lambda entry: -ITEM_SIZES[entry[1].dtype])
+    listed, end = _listed(entries)
+    header = _header(skeleton, listed)
+    return Encoded(header=header, leaves=tuple([leaf for _, leaf in entries]), size=len(header) + end)
+
+
+def encode_stacked(stacked: Tree, beside: Sequence[Mapping[str, Tree]], places: Sequence[int]) -> list[Encoded]:
+    """Describe the states of many members that are one tree of arrays with a leading member axis.
+
+    What is the same for all is found once, so that a member costs a tenth of its own `encode`.
+
+    Args:
+        stacked: the tree; its arrays are NumPy's or `Hosted`, whose first axis is the members'. What else it holds
+            belongs to every member.
+        beside: for each member what is stored beside its state, without arrays.
+        places: where each member stands on the axis.
+
+    Returns:
+        For each member what ``encode({"state": its own, **beside})`` gives.
+
+    Raises:
+        StateError: as `encode`.
+    """
+    writer = _Writer()
+    wholes: dict[str, memoryview] = {}
+
+    def leaf(value: object, path: Path) -> Node | None:
+        first, array = value, value
+        if isinstance(value, Hosted):
+            first, array = value.at(0), value.array
+        elif isinstance(value, np.ndarray):
+            first = value[0, ...]
+        node = writer.leaf(first, path)
+        if isinstance(array, np.ndarray) and writer.entries and writer.entries[-1][0] not in wholes:
+            wholes[writer.entries[-1][0]] = numpy_bytes(array)
+        return node
+
+    state = _skeleton(stacked, ("state",), leaf)
+    entries = sorted(writer.entries, key=lambda entry: -ITEM_SIZES[entry[1].dtype])
+    listed, end = _listed(entries)
+    found = []
+    for place, other in zip(places, beside, strict=True):
+        rest = "".join(f",{_quoted(name)}:{_skeleton(part, (name,), writer.leaf)}" for name, part in other.items())
+        header = _header(f'{{"d":{{"state":{state}{rest}}}}}', listed)
+        leaves = []
+        for name, one in entries:
+            if name in wholes:
+                one = one._replace(read=partial(_part, wholes[name], place * one.nbytes, one.nbytes))
+            leaves.append(one)
+        found.append(Encoded(header=header, leaves=tuple(leaves), size=len(header) + end))
+    return found
+
+
+def _part(whole: memoryview, begin: int, size: int) -> memoryview:
+    return whole[begin : begin + size]
+
+
+def _skeleton(tree: Tree, path: Path, leaf: LeafWriter) -> str:
+    try:
+        return _write_json(to_skeleton(tree, path, leaf))
+    except RecursionError:
+        raise StateError("the state is nested too deeply, or contains itself; flatten it") from None
+
+
+def _listed(entries: Sequence[tuple[str, Leaf]]) -> tuple[str, int]:
+    """What the header says of the arrays, and the bytes that they have together."""
     # What `json` would write, in a third of the time: states of a thousand members are described in each round.
-    parts = [f'{{"{_METADATA}":{{"{_KEY}":{_quoted(skeleton)}}}']
+    parts = []
     end = 0
     for name, leaf in entries:
         begin, end = end, end + leaf.nbytes
         shape = ",".join(map(str, leaf.shape))
-        parts.append(f'{_quoted(name)}:{{"dtype":"{leaf.dtype}","shape":[{shape}],"data_offsets":[{begin},{end}]}}')
-    text = (",".join(parts) + "}").encode("ascii")
+        parts.append(f',{_quoted(name)}:{{"dtype":"{leaf.dtype}","shape":[{shape}],"data_offsets":[{begin},{end}]}}')
+    return "".join(parts), end
+
+
+def _header(skeleton: str, listed: str) -> bytes:
+    text = f'{{"{_METADATA}":{{"{_KEY}":{_quoted(skeleton)}}}{listed}}}'.encode("ascii")
     text += b" " * (-len(text) % 8)
-    return Encoded(
-        header=len(text).to_bytes(8, "little") + text,
-        leaves=tuple([leaf for _, leaf in entries]),
-        size=8 + len(text) + end,
-    )
+    return len(text).to_bytes(8, "little") + text
 
 
 def decode(buffer: Buffer) -> Tree:

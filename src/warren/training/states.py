@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from warren.checkpoints import CheckpointStore
 from warren.errors import CheckpointDamaged, CheckpointError
 from warren.population import CheckpointRow
-from warren.state import Tree, decode, digest, encode
+from warren.state import Encoded, Tree, decode, digest, encode
 from warren.stores import Store
 
 INLINE = 64 * 1024
@@ -56,13 +56,12 @@ class States:
         published = self._checkpoints.publish(encoded, token)
         return CheckpointRow(name=published.name, digest=published.digest, size=published.size)
 
-    def save_all(self, trees: Sequence[Tree]) -> list[CheckpointRow]:
+    def save_all(self, encoded: Sequence[Encoded]) -> list[CheckpointRow]:
         """As `save`, for states that are reported together; those that go to files are published at once.
 
         Args:
-            trees: The states.
+            encoded: The states, as they are to be stored.
         """
-        encoded = [encode(tree) for tree in trees]
         self._saved += 1
         token = f"{self._prefix}-{self._saved}"
         if sum(one.size for one in encoded) >= PACKED or any(one.size >= INLINE for one in encoded):
