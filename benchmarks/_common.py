@@ -14,11 +14,13 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 
+_shown: list[dict[str, Any]] = []  # by this process; kept with its results, for docs/performance.md
+
 
 def machine() -> dict[str, Any]:
     """The machine and the versions that a figure belongs to."""
     versions = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
-    for name in ("warren", "numpy", "sqlalchemy", "torch"):
+    for name in ("warren", "numpy", "sqlalchemy", "torch", "jax"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -35,6 +37,7 @@ def machine() -> dict[str, Any]:
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table."""
+    _shown.append({"title": title, "header": list(header), "rows": [[str(cell) for cell in row] for row in rows]})
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     print(f"\n{title}")
@@ -49,5 +52,5 @@ def save(name: str, results: Any) -> None:
     """Write the results beside the machine that they were measured on."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n")
+    path.write_text(json.dumps({"machine": machine(), "results": results, "tables": _shown}, indent=1) + "\n")
     print(f"\nwritten to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")

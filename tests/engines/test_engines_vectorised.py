@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.stacked.tasks import ALL, ONE, SPACE, evaluate_all, init_all, step_all
+from tests.stacked.tasks import ALL, ONE, SPACE, evaluate, evaluate_all, init, init_all, step_all
 
 import warren
 from warren.checkpoints import LocalCheckpoints
@@ -489,3 +489,165 @@ def test_the_memory_store_is_enough() -> None:
     result = warren.run(ALL, space=SPACE, goal="max", population=3, intervals=2, engine="vectorised")
     assert isinstance(result.store, MemoryStore)
     assert result.run.status == "done"
+
+
+# -- states keep apart, and to their places ---------------------------------------------------------------------------
+
+
+def step_in_place(state: Any, hyperparameters: dict[str, Any], rng: Any) -> Any:
+    state["w"] -= hyperparameters["lr"] * (state["w"] - hyperparameters["bias"])
+    state["w"] += 0.01 * rng.numpy().normal(size=3)
+    state["steps"] += 1
+    return state
+
+
+IN_PLACE = warren.Task(init=init, train_interval=step_in_place, evaluate=evaluate)
+
+
+@pytest.mark.parametrize("engine", ["vectorised", warren.Vectorised(chunk=3)], ids=["whole", "chunks"])
+def test_members_that_were_copied_do_not_share_memory(go: Any, tmp_path: Path, engine: Any) -> None:
+    inline = go(IN_PLACE, engine="inline", workers=1)
+    assert any(row.origin == "exploit" for row in inline.intervals)
+    assert decisions(go(IN_PLACE, engine=engine)) == decisions(inline)
+    go(IN_PLACE, engine="inline", workers=1, intervals=4, store=tmp_path / "run.db")
+    assert decisions(go(IN_PLACE, engine=engine, store=tmp_path / "run.db")) == decisions(inline)
+
+
+def test_leaves_are_paired_by_their_keys(go: Any, tmp_path: Path) -> None:
+    def turned(state: Any, hyperparameters: dict[str, Any], rng: Any) -> Any:
+        state = step_all(state, hyperparameters, rng)
+        return {"v": state["v"] + 1, **{key: state[key] for key in ("steps", "w")}}
+
+    def begin(seeds: Any, hyperparameters: dict[str, Any]) -> Any:
+        state = init_all(seeds, hyperparameters)
+        return {"w": state["w"], "v": np.zeros_like(state["w"]), "steps": state["steps"]}
+
+    task = warren.StackedTask(init=begin, train_interval=turned, evaluate=evaluate_all)
+    expected = go(task)
+    go(task, population=4, intervals=3, store=tmp_path / "run.db")
+    grown = go(task, population=7, intervals=8, store=tmp_path / "run.db")
+    assert {row.budget for row in grown.members} == {8}
+    for result in (expected, grown):
+        tree = result.states.load(str(result.members[6].start))["state"]
+        assert tree["v"].tolist() == [float(result.members[6].age)] * 3
+
+
+def test_types_that_training_widens_are_not_narrowed_by_new_members(go: Any, tmp_path: Path) -> None:
+    def begin(seeds: Any, hyperparameters: dict[str, Any]) -> Any:
+        return {**init_all(seeds, hyperparameters), "sum": np.zeros(len(seeds), dtype=np.int64)}
+
+    def step(state: Any, hyperparameters: dict[str, Any], rng: Any) -> Any:
+        return {**step_all(state, hyperparameters, rng), "sum": state["sum"] + 0.25}
+
+    task = warren.StackedTask(init=begin, train_interval=step, evaluate=evaluate_all)
+    go(task, population=4, intervals=3, store=tmp_path / "run.db")
+    grown = go(task, population=6, intervals=5, store=tmp_path / "run.db")
+    for row in grown.members:
+        assert grown.states.load(str(row.start))["state"]["sum"] == 0.25 * row.age
+
+
+def test_what_diverged_is_not_trained_on(go: Any) -> None:
+    poisoned = Rng(Keys(seed=1, member=0, interval=3), "user/evaluate").seed
+
+    def judged(state: Any, rng: Any) -> Any:
+        scores, others = evaluate_all(state, rng)
+        return np.where(np.isin(rng.seeds, [poisoned]), np.nan, scores), others
+
+    task = warren.StackedTask(init=init_all, train_interval=step_all, evaluate=judged)
+    result = go(task, strategy=RandomSearch(), engine=warren.Vectorised(fused=1))
+    [row] = [row for row in result.members if row.member == 0]
+    assert (row.budget, row.age) == (8, 7)
+    assert result.states.load(str(row.start))["state"]["steps"] == 7
+
+
+def test_members_that_rest_are_not_trained(go: Any, tmp_path: Path) -> None:
+    trained: list[int] = []
+
+    def step(state: Any, hyperparameters: dict[str, Any], rng: Any) -> Any:
+        trained.append(len(rng))
+        return step_all(state, hyperparameters, rng)
+
+    task = warren.StackedTask(init=init_all, train_interval=step, evaluate=evaluate_all)
+    go(ONE, engine="inline", workers=1, synchronous=False, stop=warren.Stop(intervals=17), store=tmp_path / "run.db")
+    go(task, synchronous=False, store=tmp_path / "run.db")
+    assert sum(trained) == 7 * 8 - 17
+
+
+def test_a_stopping_rule_is_met_by_one_round(go: Any, tmp_path: Path) -> None:
+    go(ONE, engine="inline", workers=1, synchronous=False, stop=warren.Stop(intervals=17), store=tmp_path / "run.db")
+    result = go(ALL, synchronous=False, stop=warren.Stop(intervals=18), store=tmp_path / "run.db")
+    assert result.run.status == "stopped"
+    assert 18 <= result.run.total < 18 + 7
+
+
+def test_decisions_know_of_what_earlier_ones_remembered(go: Any) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Remembering:
+        """Members 2 and later copy nobody while the memory is even; each decision of member 1 counts it up."""
+
+        def start(self, space: Any, size: int, keys: Keys) -> Plan:
+            return Plan(actions=PBT().start(space, size, keys).actions, memory=0)
+
+        def decide(self, view: View, keys: Keys) -> Plan:
+            count = int(str(view.memory))
+            if view.due.member == 1:
+                return Plan(memory=count + 1)
+            return PBT().decide(view, keys) if count % 2 else Plan()
+
+    inline = go(ONE, engine="inline", workers=1, strategy=Remembering())
+    assert any(row.origin == "exploit" for row in inline.intervals)
+    assert decisions(go(ALL, strategy=Remembering())) == decisions(inline)
+
+
+def test_states_found_damaged_meanwhile_are_decided_about_again(go: Any, tmp_path: Path) -> None:
+    def damage() -> None:
+        store = SQLiteStore(tmp_path / "run.db")
+        lost = {row.name: "cut short" for row in store.checkpoints() if row.interval >= 3}
+        store.damaged(lost)
+        store.close()
+
+    result = go(meddling(5, damage), store=tmp_path / "run.db")
+    assert [(row.state, row.budget) for row in result.members] == [("done", 8)] * 7
+
+
+@pytest.mark.parametrize("engine", ["vectorised", warren.Vectorised(chunk=1)], ids=["whole", "chunks"])
+def test_a_function_that_raises_for_one_member_fails_that_one(go: Any, engine: Any) -> None:
+    failing = [True]
+
+    def step(state: Any, hyperparameters: dict[str, Any], rng: Any) -> Any:
+        if state["steps"] == 2 and failing:
+            failing.pop()
+            raise RuntimeError("once")
+        return step_in_place(state, hyperparameters, rng)
+
+    task = warren.Task(init=init, train_interval=step, evaluate=evaluate)
+    result = go(task, engine=engine, held_out="first")
+    assert [event.kind for event in result.events].count("failure") == 1
+    assert [(row.state, row.budget) for row in result.members] == [("done", 8)] * 7
+
+
+def test_the_first_look_has_something_to_see(go: Any) -> None:
+    seen: list[float] = []
+    go(watch=lambda result: seen.append(result.best.score))
+    assert seen
+
+
+def test_a_run_is_resumed_as_it_was_made() -> None:
+    for engine in (warren.Vectorised(), warren.Vectorised(chunk=3, fused=2, devices=("a", "b"))):
+        assert warren.Vectorised.of(engine.record()) == engine
+
+
+def test_a_loops_state_is_no_tasks(go: Any, tmp_path: Path) -> None:
+    tracked = warren.run(
+        tracking, space=SPACE, goal="max", population=2, intervals=1, workers=1, store=tmp_path / "loop.db"
+    )
+    with pytest.raises(InvalidValue, match=r"holds what a loop tracked \(x\)"):
+        go(warm_start=tracked)
+    tracked.store.close()
+
+
+def tracking(slot: warren.Slot) -> None:
+    x = np.zeros(3)
+    slot.track(x=x)
+    for member in slot:
+        member.report(member["lr"] + member["bias"])

@@ -366,10 +366,29 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 def test_a_stored_state_of_another_form_is_refused(tmp_path: Any) -> None:
     run(intervals=2, store=tmp_path / "run.db")
-    wider = of(init=lambda seed, values: {**init(seed, values), "more": jnp.zeros(2)})
+    wider = of(
+        init=lambda seed, values: {**init(seed, values), "more": jnp.zeros(2)},
+        train_interval=lambda state, values, rng: {**train_interval(state, values, rng), "more": state["more"]},
+    )
     with pytest.raises(InvalidValue, match="the stored state: the state has changed its form"):
         run(wider, store=tmp_path / "run.db")
 
 
 def test_untraceable_is_the_users_mistake() -> None:
     assert issubclass(Untraceable, InvalidValue)
+
+
+def test_whole_numbers_that_become_fractions_are_stored_as_such(tmp_path: Any) -> None:
+    def best(state: Any, hyperparameters: dict[str, Any], rng: Any) -> Any:
+        return {"best": state["best"] + hyperparameters["lr"], "flag": state["flag"]}
+
+    task = of(
+        init=lambda seed, values: {"best": 0, "flag": False, "w": jnp.zeros(())},
+        train_interval=lambda state, values, rng: {**best(state, values, rng), "w": state["w"]},
+        evaluate=lambda state, rng: state["best"] + state["w"],
+    )
+    whole = run(task, strategy=warren.RandomSearch())
+    run(task, strategy=warren.RandomSearch(), intervals=3, store=tmp_path / "run.db")
+    alike(run(task, strategy=warren.RandomSearch(), store=tmp_path / "run.db"), whole)
+    alike(run(task, strategy=warren.RandomSearch(), engine="inline", workers=1), whole)
+    assert type(whole.best.state()["state"]["best"]) is float

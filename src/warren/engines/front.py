@@ -90,6 +90,8 @@ class Front:
         self._known = dict(rows)
         self._quarantined = quarantined
         self._serial = 0
+        # On the device is what diverged; the record goes on from what was saved before.
+        self._spoilt: set[int] = set()
         self._decided: dict[int, Decision] = {}
         # The states that are on the device now, by member: a decision that names another one is the store's.
         self._live: dict[int, CheckpointRow] = {}
@@ -108,7 +110,7 @@ class Front:
         plans: dict[int, Plan] = {}
         for member in members:
             row = self.rows[member]
-            if row.budget >= row.due:
+            if row.budget >= row.due and member not in self._decided:
                 view = view_for(row, self.settings, self.run, self.log, self._quarantined)
                 plans[member] = decide(self.settings.strategy, view, self.settings.seed)
         if not all(self._simple(member, plan) for member, plan in plans.items()):
@@ -118,6 +120,7 @@ class Front:
             for action in plan.actions:
                 if isinstance(action, Assign):
                     self.rows[member] = transition(row, Assigned(assign=action, source=self._source(action)))
+            self._spoilt.discard(member)
             due = row.budget + max(1, plan.intervals)
             self._decided[member] = Decision(plan=plan) if plan.actions else Decision(due=due)
         return True
@@ -145,10 +148,12 @@ class Front:
         for member in members:
             decision = self._decided.get(member)
             for action in () if decision is None or decision.plan is None else decision.plan.actions:
-                if isinstance(action, Assign) and action.via == "fresh":
-                    fresh.append(member)
-                elif isinstance(action, Assign) and action.via == "copy":
+                if not isinstance(action, Assign) or action.via == "keep":
+                    continue
+                if action.via == "copy" and action.sources:
                     copies[member] = donor_of(action.sources[0])
+                else:
+                    fresh.append(member)
         return copies, fresh
 
     def length(self, members: Sequence[int], most: int) -> int:
@@ -184,7 +189,8 @@ class Front:
             LoopError: The held-out metric is missing.
         """
         held_out = self.settings.held_out
-        if held_out is not None and held_out not in outcome.metrics:
+        whole = any(places[member] not in outcome.failures for member in members)
+        if held_out is not None and whole and held_out not in outcome.metrics:
             raise LoopError(
                 f"held_out={held_out!r} is not among the metrics that evaluate returned "
                 f"({', '.join(outcome.metrics) or 'none'}); return (score, {{{held_out!r}: ...}})"
@@ -216,6 +222,7 @@ class Front:
                     name = f"{member}{_AT}{row.budget + 1}"
                 row = self._ended(row, report, name)
                 if not finite:
+                    self._spoilt.add(member)
                     break  # what it trained after that is not kept
             self.rows[member] = self._known[member] = row
             found.append(Trained(decision=decision, reports=reports, name=name, before=before, after=row))
@@ -252,6 +259,8 @@ class Front:
     def _simple(self, member: int, plan: Plan) -> bool:
         """Whether a plan is about its own member alone, and needs nothing of the store but to be written down."""
         if plan.memory is not None or len(plan.actions) > 1:
+            return False
+        if member in self._spoilt and not any(isinstance(one, Assign) and one.via != "keep" for one in plan.actions):
             return False
         if not plan.actions:
             return True

@@ -43,6 +43,10 @@ class Here:
         """A call of user code begins, of which nothing has been reported yet."""
         self._pulse.settled = False
 
+    def took(self, seconds: float) -> None:
+        """Know how long something took of which nothing could be reported until its end."""
+        self._pulse.longest = max(self._pulse.longest, seconds)
+
     def observe(self) -> None:
         """Something was reported."""
         self._pulse.settled = True  # what a claim says too early, the call that follows corrects
@@ -96,12 +100,14 @@ class Pulse:
 
     Attributes:
         settled: The present call of the training function has reported.
+        longest: Seconds of the longest round of many members, of which nothing could be reported until its end.
     """
 
     def __init__(
         self, job: Job, worker: str, expiry: Expiry, clock: Callable[[], float], waits: Waits, caller: str
     ) -> None:
         self.settled = False
+        self.longest = 0.0
         self._waits = waits
         self._caller = caller
         self._job = job
@@ -116,6 +122,7 @@ class Pulse:
         store = self._job.store
         found = marks([self._worker], store.members(), [self._worker])
         limit = patience(self._job.hang, store.run().longest, settled=self.settled, waits=self._waits)
+        limit = max(limit, self._waits.times * self.longest)
         stuck = self._progress.look(found, {name: allowed(mark, limit, self._waits) for name, mark in found.items()})
         if self._worker in stuck:
             token, _ = found[self._worker]

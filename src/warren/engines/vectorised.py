@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,17 @@ from warren.engines.here import Here, present
 from warren.engines.progress import WAITS, Waits
 from warren.engines.recorder import Done, Recorder
 from warren.engines.say import say
-from warren.errors import CheckpointDamaged, CheckpointMissing, InvalidValue, RunFailed, StaleLease, WarrenError
+from warren.errors import (
+    CheckpointDamaged,
+    CheckpointMissing,
+    InvalidValue,
+    RunFailed,
+    StaleLease,
+    StaleView,
+    WarrenError,
+)
 from warren.population import EventRow, Log, MemberRow, changed
-from warren.stacked import Lift, Outcome, Stack, columns, nested
+from warren.stacked import Lift, Outcome, Stack, columns
 from warren.stacked.loop import LoopLift
 from warren.state import Tree
 from warren.stores import Round as Written
@@ -26,6 +35,7 @@ from warren.training import Liftable, Rng, Settings, StackedTask, Task
 from warren.training.member import birth_rng, interval_keys
 from warren.training.rng import seed_everything
 from warren.training.turns import decide_in, give_up, take_in, unloadable
+from warren.values import Json
 
 FUSED = 16
 """The most intervals of one call of the program, so that there is something to see and to stop at."""
@@ -41,7 +51,7 @@ class Vectorised:
 
     Args:
         devices: Where, as the framework names them: ``"cuda:0"`` or ``"cpu"`` for torch, ``"gpu:0"`` for JAX. Members
-            are dealt out evenly. Default: JAX's devices, torch's GPUs, else the CPU.
+            are dealt out evenly. Default: the first GPU or other accelerator that the framework sees, else the CPU.
         chunk: The most members that one program trains at a time on a device, where all do not fit; default: all.
         fused: The most intervals of one call, where nothing is to be decided in between.
     """
@@ -55,6 +65,18 @@ class Vectorised:
         for name, value in (("chunk", self.chunk), ("fused", self.fused)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise InvalidValue(f"Vectorised: {name} must be a whole number of at least 1, but got {value!r}")
+
+    def record(self) -> Json:
+        """What is recorded of it, so that a run is resumed as it was made."""
+        devices: Json = None if self.devices is None else list(self.devices)
+        return {"devices": devices, "chunk": self.chunk, "fused": self.fused}
+
+    @classmethod
+    def of(cls, record: Json) -> Vectorised:
+        """The engine that `record` describes."""
+        given: dict[str, Any] = dict(record) if isinstance(record, dict) else {}
+        devices = given.pop("devices", None)
+        return cls(devices=None if devices is None else tuple(devices), **given)
 
     def run(self, job: Job) -> None:
         """Work until the run has no more of it; see `Engine`."""
@@ -104,6 +126,7 @@ class _Worker:
         self._lifts: list[Lift] = []
         self._first = job.store.run().revision
         self._clock = time.perf_counter
+        self._pause = 0.05
 
     # -- a session: from the record, until something happens that only the record knows -------------------------
 
@@ -119,10 +142,16 @@ class _Worker:
         take_in(log, claimed.news, claimed.run, store)
         if claimed.ended is not None:
             return False
+        if claimed.run.status != "running":  # members that rested when a round met the stopping rule
+            for row in claimed.rows.values():
+                store.release(str(row.token))
+            return False
         if not claimed.rows:  # others hold them all
-            time.sleep(0.05)
+            time.sleep(self._pause)
+            self._pause = min(1.0, 1.5 * self._pause)
             self._here.observe()
             return True
+        self._pause = 0.05
         self._here.begins()
         front = Front(settings, claimed.run, claimed.rows, log, claimed.quarantined)
         for member in front.turn():
@@ -157,7 +186,7 @@ class _Worker:
                 lost = unloadable(states, row) or {row.start: str(error)}
                 self._job.store.damaged(lost, str(row.token))
                 return None
-            stored[place] = loaded[row.start]["state"]
+            stored[place] = _state(loaded[row.start])
         with self._one_program():
             if not self._lifts:
                 self._lifts = self._lifted(front.rows[members[0]])
@@ -168,8 +197,7 @@ class _Worker:
         columns([row.hyperparameters])  # before anything is made: members can only differ in numbers
         rng = birth_rng(self._job.settings, row)
         seed_everything(rng.seed)
-        values = nested(row.hyperparameters)
-        lifts = [self._task.lift(rng.seed, values, device) for device in self._how.devices or (None,)]
+        lifts = [self._task.lift(rng.seed, row.hyperparameters, device) for device in self._how.devices or (None,)]
         if isinstance(lifts[0], LoopLift):
             say(
                 "warren: the task's arrays are NumPy's, which has no vmap: its members are trained one after another; "
@@ -196,19 +224,22 @@ class _Worker:
                 most = self._how.fused if recorder.begun else 1
                 outcome, length = self._train(front, stack, members, places, most)
                 overhead, seconds, ended = begun - ended, self._clock() - begun, self._clock()
+                self._here.took(overhead + seconds)
                 written, done = done, None
-                if written is not None and not self._as_expected(recorder, written):
-                    return True
+                if written is not None:
+                    if not self._as_expected(recorder, written):
+                        return True
+                    self._here.observe()  # now there is something on record
                 share = 1 / (length * len(members))
                 trained = front.take_in(members, places, outcome, seconds * share, overhead * share)
                 done = Done(trained=trained, places=places, picture=stack.picture(), rows=dict(front.rows))
-                self._here.observe()
                 if outcome.failures:
                     break
             if done is not None:
                 recorder.begin(done)
                 last = self._written(recorder, done)
                 if last is not None:
+                    self._here.observe()
                     self._failed(last, outcome, members, places)
         except BaseException:
             recorder.leave()
@@ -261,12 +292,12 @@ class _Worker:
         """Wait for a round that is being written; None where its members were given to others meanwhile."""
         try:
             return recorder.wait()
-        except StaleLease:
+        except (StaleLease, StaleView):
             self._job.store.note(
                 EventRow(
                     kind="warning",
-                    body=f"members were given to other workers while a round of {len(done.trained)} ran here; that "
-                    "work does not count",
+                    body=f"members were given to other workers, or lost their states, while a round of "
+                    f"{len(done.trained)} ran here; that work does not count",
                 )
             )
             return None
@@ -276,6 +307,8 @@ class _Worker:
         written = self._written(recorder, done)
         if written is None or written.run.status != "running" or written.rows.keys() != done.rows.keys():
             return False
+        if len(written.news) != sum(len(one.reports) for one in done.trained):
+            return False  # others have reported, or a score came late: decisions must know of it
         return all(_facts(row) == _facts(done.rows[member]) for member, row in written.rows.items())
 
     def _failed(self, written: Written, outcome: Outcome, members: Sequence[int], places: Mapping[int, int]) -> None:
@@ -288,8 +321,23 @@ class _Worker:
                 give_up(self._job.store, self._job.settings, self._first, error)
 
 
+def _state(tree: Tree) -> Tree:
+    """What a task keeps, in what was stored.
+
+    Raises:
+        InvalidValue: A loop stored it.
+    """
+    if not isinstance(tree, dict) or "state" not in tree:
+        held = sorted(name for name in tree if name != "warren") if isinstance(tree, dict) else []
+        raise InvalidValue(
+            f"the state to begin from holds what a loop tracked ({', '.join(held) or 'nothing'}), and a task goes on "
+            "from a state of its own; begin from a run of a task"
+        )
+    return tree["state"]
+
+
 def _facts(row: MemberRow) -> tuple[object, ...]:
-    return row.budget, row.age, row.failures, row.birth, row.due, row.hyperparameters
+    return row.budget, row.age, row.failures, row.birth, row.due, row.origin, row.hyperparameters
 
 
 def _keys(settings: Settings, row: MemberRow, k: int) -> tuple[Rng, Rng]:

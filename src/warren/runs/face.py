@@ -157,7 +157,7 @@ def run(
         "intervals": intervals,
         "lease": lease,
         "hang": hang,
-        "engine": "vectorised" if isinstance(runs_on, Vectorised) else None,
+        "engine": runs_on.record() if isinstance(runs_on, Vectorised) else None,
     }
     if not opened.store.exists():
         checkpoints = [opened.states.save(warm)] if warm is not None else []
@@ -240,7 +240,8 @@ def resume(
     devices = devices_of(gpus)
     opened, config, loaded, settings = recorded(store, name)
     if engine is None:
-        engine = "vectorised" if config.get("engine") == "vectorised" and workers is None else "processes"
+        recorded_engine = config.get("engine") if workers is None else None
+        engine = "processes" if recorded_engine is None else Vectorised.of(recorded_engine)
     alone = engine == "vectorised" or isinstance(engine, Vectorised)
     if workers is None:
         workers = 1 if alone else default_workers(settings.population, len(devices), per_member, cores())

@@ -82,8 +82,17 @@ class Functions(Protocol):
 class Lift(Protocol):
     """A task's functions on all members at once, on one device.
 
-    A state that was given to `train`, `take` or `put` is not used again: it may have been written over.
+    A state that was given to `train` or `put` is not used again: it may have been written over.
+
+    Attributes:
+        fixed: Its program is compiled for one number of members, so those whose turn it is not are trained along, and
+            put back.
     """
+
+    @property
+    def fixed(self) -> bool:
+        """See the class."""
+        ...
 
     def init(self, seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Any]]) -> Stacked:
         """Fresh states.

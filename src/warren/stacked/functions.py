@@ -14,7 +14,7 @@ from warren.stacked.base import Arrays, Functions, Outcome, Round, Stacked, colu
 from warren.stacked.keys import Keyring
 from warren.stacked.picture import Picture, StackedPicture
 from warren.state import Tree
-from warren.state.tree import dotted, map_leaves
+from warren.state.tree import dotted, map_leaves, ordered
 
 
 class StackedLift:
@@ -25,6 +25,8 @@ class StackedLift:
         device: Where states are brought to, as their framework names it; None is its default.
     """
 
+    fixed = False
+
     def __init__(self, task: Functions, device: str | None = None) -> None:
         self._task = task
         self._device = device
@@ -32,7 +34,7 @@ class StackedLift:
     def init(self, seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Any]]) -> Stacked:
         """See `Lift`."""
         state = self._task.init(np.array(seeds, dtype=np.int64), nested(columns(hyperparameters)))
-        return require_axis(state, len(seeds), "init")
+        return self.adopt(require_axis(state, len(seeds), "init"))
 
     def train(self, state: Stacked, hyperparameters: Arrays, keys: Round) -> tuple[Stacked, Callable[[], Outcome]]:
         """See `Lift`; one interval after another."""
@@ -52,12 +54,12 @@ class StackedLift:
 
     def put(self, state: Stacked, places: Places, part: Stacked) -> Stacked:
         """See `Lift`."""
-        parts = iter([leaf for _, leaf in leaves(part)])
+        parts = iter([leaf for _, leaf in leaves(ordered(part, state))])
         return map_leaves(lambda leaf: kind_of(leaf, "").put(leaf, places, next(parts)), state)
 
     def stack(self, trees: Sequence[Tree]) -> Stacked:
         """See `Lift`."""
-        rest = [iter([leaf for _, leaf in leaves(tree)]) for tree in trees]
+        rest = [iter([leaf for _, leaf in leaves(ordered(tree, trees[0]))]) for tree in trees]
 
         def stacked(leaf: Any) -> Any:
             return kind_of(leaf, "").stack([next(one) for one in rest], self._device)
@@ -67,10 +69,11 @@ class StackedLift:
     def picture(self, state: Stacked) -> Callable[[], Picture]:
         """See `Lift`."""
         pictures = [kind_of(leaf, dotted(path)).picture(leaf) for path, leaf in leaves(state)]
+        shape = map_leaves(lambda leaf: None, state)  # the containers may be written to as well
 
         def made() -> Picture:
             rest = iter([picture() for picture in pictures])
-            return StackedPicture(map_leaves(lambda leaf: next(rest), state))
+            return StackedPicture(map_leaves(lambda leaf: next(rest), shape))
 
         return made
 

@@ -72,6 +72,8 @@ class JaxLift:
         device: As ``"cpu:0"`` or ``"gpu:1"``; None is JAX's default.
     """
 
+    fixed = True
+
     def __init__(self, task: Functions, sample: Tree, device: str | None = None) -> None:
         self._task = task
         self._device = None if device is None else find_device(device)
@@ -212,7 +214,7 @@ class JaxLift:
                 if old.dtype != new.dtype
             ]
             if not changing:
-                self._form.types = [leaf.dtype for leaf in after]
+                self._form.keep([leaf.dtype for leaf in after])
                 self._settled = True
                 return
             before = after
@@ -250,6 +252,14 @@ class _Form:
             self._flat = True
         if not self._places:
             raise InvalidValue("init: the state holds no arrays; return a tree of arrays")
+
+    def keep(self, types: list[Any]) -> None:
+        """Know of the types that the program gives back: a whole number that it makes a fraction is stored as one."""
+        self.types = types
+        self._plain = [
+            None if plain is None else type(np.zeros((), kind).item())
+            for plain, kind in zip(self._plain, types, strict=True)
+        ]
 
     def split(self, tree: Tree, function: str) -> States:
         """The arrays of a state.
@@ -328,7 +338,8 @@ class JaxKind:
         return jax.device_put(_stacked(leaves), None if device is None else find_device(device))
 
     def picture(self, leaf: Any) -> Callable[[], Hosted]:
-        return lambda: _hosted(leaf)
+        copy = jnp.copy(leaf)  # a function that donates its state gives the memory away
+        return lambda: _hosted(copy)
 
     def member(self, leaf: Any, place: int) -> Any:
         return leaf[place]

@@ -25,6 +25,8 @@ class LoopLift:
         task: The functions, on one member.
     """
 
+    fixed = False
+
     def __init__(self, task: Functions) -> None:
         self._task = task
 
@@ -62,13 +64,7 @@ class LoopLift:
 
     def take(self, state: States, places: Places) -> States:
         """See `Lift`."""
-        taken: set[int] = set()
-        found = []
-        for place in places.tolist():
-            # The first keeps the state as it is; the others get copies, since a function may write into it.
-            found.append(clone(state[place]) if place in taken else state[place])
-            taken.add(place)
-        return found
+        return [clone(state[place]) for place in places.tolist()]  # a function may write into it
 
     def put(self, state: States, places: Places, part: States) -> States:
         """See `Lift`."""
@@ -79,7 +75,7 @@ class LoopLift:
 
     def stack(self, trees: Sequence[Tree]) -> States:
         """See `Lift`."""
-        return list(trees)
+        return [clone(tree) for tree in trees]  # members may begin with one and the same
 
     def picture(self, state: States) -> Callable[[], Picture]:
         """See `Lift`."""

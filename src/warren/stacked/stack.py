@@ -69,10 +69,7 @@ class Stack:
         """Put new states at some places."""
         for part in self._parts:
             lift = part.lift
-            born = [place for place in part.places if place in fresh]
-            if born:
-                made = lift.init([fresh[place][0] for place in born], [fresh[place][1] for place in born])
-                part.state = lift.put(part.state, _array(born) - part.low, made)
+            self._begun(part, fresh)
             known = [place for place in part.places if place in stored]
             if known:
                 part.state = lift.put(part.state, _array(known) - part.low, lift.stack([stored[p] for p in known]))
@@ -115,13 +112,20 @@ class Stack:
 
     def _begin(self, part: _Part, fresh: Fresh, stored: Mapping[int, Tree]) -> None:
         lift = part.lift
-        if all(place in stored for place in part.places):
-            part.state = lift.stack([stored[place] for place in part.places])
+        known = next((stored[place] for place in part.places if place in stored), None)
+        if known is None:
+            given = [fresh[place] for place in part.places]
+            part.state = lift.init([seed for seed, _ in given], [values for _, values in given])
             return
-        some = next(fresh[place] for place in part.places if place in fresh)
-        given = [fresh.get(place, some) for place in part.places]
-        part.state = lift.init([seed for seed, _ in given], [values for _, values in given])
-        self.replace({}, {place: stored[place] for place in part.places if place in stored})
+        # What was trained tells the types: what init makes may become wider, and never the other way round.
+        part.state = lift.stack([stored.get(place, known) for place in part.places])
+        self._begun(part, fresh)
+
+    def _begun(self, part: _Part, fresh: Fresh) -> None:
+        born = [place for place in part.places if place in fresh]
+        if born:
+            made = part.lift.init([fresh[place][0] for place in born], [fresh[place][1] for place in born])
+            part.state = part.lift.put(part.state, _array(born) - part.low, made)
 
     def _gathered(self, part: _Part, sources: NDArray[np.int64]) -> Stacked:
         own = (sources >= part.low) & (sources < part.high)
@@ -138,18 +142,29 @@ class Stack:
     def _launch(
         self, part: _Part, hyperparameters: Arrays, keys: Round, active: NDArray[np.bool_]
     ) -> Callable[[], Outcome]:
+        going = np.flatnonzero(active[part.low : part.high])
         resting = np.flatnonzero(~active[part.low : part.high])
-        rested = part.lift.take(part.state, resting) if len(resting) else None
+        values = {name: column[part.low : part.high] for name, column in hyperparameters.items()}
+        own = [interval[part.low : part.high] for interval in keys]
+        lift, state = part.lift, part.state
+        rested = lift.take(state, resting) if len(resting) else None
+        alone = rested is not None and not lift.fixed
+        if alone:
+            state = lift.take(state, going)
+            values = {name: column[going] for name, column in values.items()}
+            own = [[interval[place] for place in going.tolist()] for interval in own]
         try:
-            part.state, pending = part.lift.train(
-                part.state,
-                {name: column[part.low : part.high] for name, column in hyperparameters.items()},
-                [interval[part.low : part.high] for interval in keys],
-            )
+            state, pending = lift.train(state, values, own)
         except OutOfMemory as error:
             raise self._fitting(part, part.state, hyperparameters, keys, error) from error
-        if rested is not None:
-            part.state = part.lift.put(part.state, resting, rested)
+        if alone:
+            # Made of trained states, which may be of a wider type than those that rested.
+            ranks = np.zeros(part.high - part.low, dtype=np.int64)
+            ranks[going] = np.arange(len(going))
+            state = lift.take(state, ranks)
+            spread = pending
+            pending = lambda: _spread(spread(), going, part.high - part.low)  # noqa: E731
+        part.state = state if rested is None else lift.put(state, resting, rested)
         return pending
 
     def _fitting(
@@ -179,6 +194,21 @@ class Stack:
         )
 
 
+def _spread(outcome: Outcome, going: NDArray[np.int64], n: int) -> Outcome:
+    """The outcome of all places of a part, of which only some were trained."""
+
+    def wide(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        whole = np.full((len(values), n), np.nan)
+        whole[:, going] = values
+        return whole
+
+    return Outcome(
+        scores=wide(outcome.scores),
+        metrics={name: wide(values) for name, values in outcome.metrics.items()},
+        failures={int(going[place]): error for place, error in outcome.failures.items()},
+    )
+
+
 def _joined(outcome: Outcome | None, found: Outcome, part: _Part, n: int) -> Outcome:
     """The outcome of all places with that of one part in it."""
     k = len(found.scores)
@@ -189,10 +219,11 @@ def _joined(outcome: Outcome | None, found: Outcome, part: _Part, n: int) -> Out
             failures={},
         )
     outcome.scores[:, part.low : part.high] = found.scores
+    metrics = dict(outcome.metrics)
     for name, values in found.metrics.items():
-        outcome.metrics[name][:, part.low : part.high] = values
+        metrics.setdefault(name, np.full((k, n), np.nan))[:, part.low : part.high] = values
     failures = {**outcome.failures, **{place + part.low: error for place, error in found.failures.items()}}
-    return Outcome(scores=outcome.scores, metrics=outcome.metrics, failures=failures)
+    return Outcome(scores=outcome.scores, metrics=metrics, failures=failures)
 
 
 def _array(places: Sequence[int]) -> NDArray[np.int64]:

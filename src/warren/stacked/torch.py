@@ -20,7 +20,7 @@ from warren.stacked.arrays import Places
 from warren.stacked.base import Arrays, Functions, Outcome, OutOfMemory, Round, Untraceable, nested, reported
 from warren.stacked.picture import ListedPicture, Picture, StackedPicture
 from warren.state import Hosted, Tree, hosted
-from warren.state.tree import map_leaves
+from warren.state.tree import map_leaves, ordered
 
 States = list[Tensor]
 """The tensors among the leaves of n members' states, each with a leading member axis."""
@@ -135,12 +135,14 @@ class TorchLift:
     Args:
         task: The functions, on one member.
         sample: The state of some fresh member, which tells containers and types.
-        device: As ``"cpu"`` or ``"cuda:1"``; None leaves each tensor where `init` makes it.
+        device: As ``"cpu"`` or ``"cuda:1"``; None: the GPU where there is one, else where `init` makes each tensor.
     """
+
+    fixed = False
 
     def __init__(self, task: Functions, sample: Tree, device: str | None = None) -> None:
         self._task = task
-        self._form = _Form(sample, None if device is None else find_device(device))
+        self._form = _Form(sample, default_device() if device is None else find_device(device))
 
     def init(self, seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Any]]) -> States:
         """See `Lift`; one member after another, since what builds a net is rarely written to be mapped."""
@@ -232,7 +234,7 @@ class _Form:
                 "makes"
             )
         found: States = []
-        for leaf, old, is_tensor in zip(_leaves(tree), self._leaves, self._tensors, strict=True):
+        for leaf, old, is_tensor in zip(_leaves(ordered(tree, self._sample)), self._leaves, self._tensors, strict=True):
             if is_tensor and _is_number(leaf):
                 found.append(self._fit(torch.as_tensor(_wide(leaf)), len(found), function))
             elif is_tensor or type(leaf) is not type(old) or leaf != old:
@@ -288,14 +290,15 @@ class TorchKind:
     """Tensors with a leading member axis; see `warren.stacked.arrays.Kind`."""
 
     def take(self, leaf: Tensor, places: Places) -> Tensor:
-        return leaf.index_select(0, torch.as_tensor(places, device=leaf.device))
+        # Not index_select: on a CPU that others use as well, its threads wait for each other at every row.
+        return leaf[torch.as_tensor(places, device=leaf.device)]
 
     def put(self, leaf: Tensor, places: Places, part: Tensor) -> Tensor:
-        return leaf.index_copy_(0, torch.as_tensor(places, device=leaf.device), part)
+        return leaf.index_copy_(0, torch.as_tensor(places, device=leaf.device), part.to(leaf.dtype))
 
     def stack(self, leaves: Sequence[Tensor], device: str | None) -> Tensor:
         stacked = torch.stack([leaf.detach() for leaf in leaves])
-        return stacked if device is None else stacked.to(find_device(device))
+        return self.moved(stacked, device)
 
     def picture(self, leaf: Tensor) -> Callable[[], Hosted]:
         copy = leaf.detach().clone()
@@ -316,10 +319,16 @@ class TorchKind:
         return leaf[place].detach().clone()
 
     def moved(self, leaf: Tensor, device: str | None) -> Tensor:
-        return leaf if device is None else leaf.to(find_device(device))
+        wanted = default_device() if device is None else find_device(device)
+        return leaf if wanted is None else leaf.to(wanted)
 
 
 KIND = TorchKind()
+
+
+def default_device() -> torch.device | None:
+    """The GPU where there is one; None: tensors stay where they are."""
+    return torch.device("cuda") if torch.cuda.is_available() else None
 
 
 def find_device(name: str) -> torch.device:

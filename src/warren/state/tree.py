@@ -129,6 +129,17 @@ def map_leaves(function: Callable[[Any], Any], tree: Tree) -> Tree:
     return function(tree)
 
 
+def ordered(tree: Tree, like: Tree) -> Tree:
+    """A tree of the same form as another one, with its keys in that one's order."""
+    if isinstance(like, Mapping):
+        return type(tree)({key: ordered(tree[key], value) for key, value in like.items()})
+    if isinstance(like, list):
+        return [ordered(one, other) for one, other in zip(tree, like, strict=True)]
+    if isinstance(like, tuple):
+        return tuple.__new__(type(tree), [ordered(one, other) for one, other in zip(tree, like, strict=True)])
+    return tree
+
+
 def _float_node(value: float) -> Node:
     return value if math.isfinite(value) else {"f": repr(value)}
 

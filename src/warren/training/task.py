@@ -27,7 +27,7 @@ class Liftable(Protocol):
 
         Args:
             seed: Of some member's fresh state, for a look at what `init` makes.
-            hyperparameters: Of that member, as the user nested them.
+            hyperparameters: Of that member, by their flat names.
             device: Where the states are, as the framework names it; None is its default.
         """
         ...
@@ -59,12 +59,17 @@ class Task:
 
     def lift(self, seed: int, hyperparameters: dict[str, Any], device: str | None = None) -> Lift:
         """See `Liftable`."""
-        sample = self.init(seed, hyperparameters)
+        sample = self.init(seed, nested(hyperparameters))
         framework = framework_of(sample)
         if framework == "numpy":
             return LoopLift(self)
         room = importlib.import_module(f"warren.stacked.{framework}")
-        lift: Lift = (room.JaxLift if framework == "jax" else room.TorchLift)(self, sample, device)
+        if framework == "torch":
+            torch: Lift = room.TorchLift(self, sample, device)
+            return torch
+        jax = room.JaxLift(self, sample, device)
+        jax.settle(hyperparameters)  # before states that were stored are brought to it
+        lift: Lift = jax
         return lift
 
     def __call__(self, slot: Slot) -> None:

@@ -272,6 +272,8 @@ def decide_in(
             continue
         except StaleLease:
             return Decided(row=None, run=run, quarantined=quarantined)
+        if plan.memory is not None:  # who decides next without asking the store must know of it
+            run = changed(run, memory=plan.memory, memory_version=run.memory_version + 1)
         return Decided(row=after if after.token == row.token else None, run=run, quarantined=quarantined)
 
 
