@@ -71,6 +71,8 @@ __all__ = [*_ROOMS]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "torch":  # a module of its own, which needs PyTorch
+        return importlib.import_module("warren.torch")
     if name not in _ROOMS:
         raise AttributeError(f"module 'warren' has no attribute {name!r}")
     value = getattr(importlib.import_module(_ROOMS[name]), name)
