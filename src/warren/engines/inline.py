@@ -36,5 +36,6 @@ class Inline:
                 sleep=time.sleep,
                 stopping=lambda: here.stopping,
                 observe=here.observe,
+                alone=lambda: [row.worker for row in job.store.workers()] == [here.worker],
             )
             work(job.train, turns, here.begins)

@@ -119,8 +119,25 @@ class Store(Protocol):
         """Lease the least-trained waiting member to a worker."""
         ...
 
-    def report(self, token: str, report: Report, *, since: int, more: bool = True) -> Turn:
-        """Store the end of an interval; go on with the member until it is due, else claim another if `more`."""
+    def report(
+        self,
+        token: str,
+        report: Report,
+        *,
+        since: int,
+        more: bool = True,
+        plan: Plan | None = None,
+        seen: int = 0,
+        memory_version: int = 0,
+    ) -> Turn:
+        """Store the end of an interval; go on with the member until it is due, else claim another if `more`.
+
+        A `plan` is carried out first, as `commit` does: the decision that the interval was trained on.
+
+        Raises:
+            StaleLease: The token holds no member. Nothing was written.
+            StaleView: The plan cannot be carried out any more. Nothing was written.
+        """
         ...
 
     def commit(self, token: str, plan: Plan, *, seen: int, memory_version: int) -> MemberRow:

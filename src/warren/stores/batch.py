@@ -30,8 +30,9 @@ class Batch:
 
     def __init__(self, base: Bulk, known: Known | None = None) -> None:
         self._base = base
+        self._revision = base.run().revision
         # Whatever changes members or checkpoints has a revision of its own.
-        good = known is not None and known.revision == base.run().revision
+        good = known is not None and known.revision == self._revision
         self._members = known.members if good and known is not None else Members(base.members())
         self._before: dict[int, MemberRow | None] = {}
         self._loadable: Kept | None = known.kept if good and known is not None else None
@@ -46,7 +47,7 @@ class Batch:
     def flush(self) -> Known:
         """Write what there is to write. What it returns is true once the transaction is committed."""
         base, members = self._base, [row for member in self._before if (row := self._members.get(member)) is not None]
-        base.add_members(row for row in members if self._before[row.member] is None)
+        base.add_members([row for row in members if self._before[row.member] is None])
         base.put_members([(old, row) for row in members if (old := self._before[row.member]) is not None])
         base.put_intervals(self._put.values())  # first: what was taken back makes room for the same interval
         base.add_intervals(self._added.values())
@@ -118,7 +119,8 @@ class Batch:
         return [row for row in rows if row.interval > after and row.voided is None]
 
     def intervals(self, since: int) -> list[IntervalRow]:
-        rows = {row.id: row for row in self._base.intervals(since)}
+        # Nothing is newer than the run was when this began.
+        rows = {} if since >= self._revision else {row.id: row for row in self._base.intervals(since)}
         rows.update(self._put)
         new = sorted(rows.values(), key=_id) if self._put else list(rows.values())
         return new + list(self._added.values())

@@ -53,6 +53,10 @@ class Ledger(ABC):
         """A transaction as `_write` gives, for the work on many members at once."""
         return self._write()
 
+    def _next(self) -> AbstractContextManager[Rows]:
+        """A transaction as `_write` gives, for what every interval does; see `claim`, `report` and `commit`."""
+        return self._write()
+
     # -- the run ------------------------------------------------------------------------------------------------
 
     def create(self, run: RunRow, config: Json, plan: Plan, checkpoints: Iterable[CheckpointRow] = ()) -> bool:
@@ -117,29 +121,37 @@ class Ledger(ABC):
     # -- work ---------------------------------------------------------------------------------------------------
 
     def claim(self, worker: str, *, since: int) -> Turn:
-        with self._write() as rows:
-            return _next(rows, worker, since)
+        with self._next() as rows:
+            return _taken(rows, worker, since)
 
-    def report(self, token: str, report: Report, *, since: int, more: bool = True) -> Turn:
-        with self._write() as rows:
+    def report(
+        self,
+        token: str,
+        report: Report,
+        *,
+        since: int,
+        more: bool = True,
+        plan: Plan | None = None,
+        seen: int = 0,
+        memory_version: int = 0,
+    ) -> Turn:
+        with self._next() as rows:
+            if plan is not None:
+                _carried_out(rows, token, plan, seen, memory_version)
             before = held(rows, token)
             row, dropped = reported(rows, before, report, "while it runs" if more else "no")
             if row.state == "leased":
                 turn = _turn(rows, row, None, since)
             elif more:
-                turn = _next(rows, str(before.worker), since)
+                turn = _taken(rows, str(before.worker), since)
             else:
                 turn = _turn(rows, None, "left", since)
         self._gave_up(dropped)
         return turn
 
     def commit(self, token: str, plan: Plan, *, seen: int, memory_version: int) -> MemberRow:
-        with self._write() as rows:
-            row = held(rows, token)
-            known = rows.run().memory_version
-            if plan.memory is not None and known != memory_version:
-                raise StaleView(f"the strategy's memory is at version {known}, not {memory_version}")
-            return committed(rows, row, plan, seen=seen)
+        with self._next() as rows:
+            return _carried_out(rows, token, plan, seen, memory_version)
 
     def claim_all(self, worker: str, *, since: int) -> Round:
         with self._many() as rows:
@@ -328,11 +340,20 @@ class Ledger(ABC):
             self._on_dropped(names)
 
 
+def _carried_out(rows: Rows, token: str, plan: Plan, seen: int, memory_version: int) -> MemberRow:
+    """Carry out a decision for the member that a token holds."""
+    row = held(rows, token)
+    known = rows.run().memory_version
+    if plan.memory is not None and known != memory_version:
+        raise StaleView(f"the strategy's memory is at version {known}, not {memory_version}")
+    return committed(rows, row, plan, seen=seen)
+
+
 def _turn(rows: Rows, row: MemberRow | None, ended: str | None, since: int) -> Turn:
     return Turn(row=row, ended=ended, run=rows.run(), news=rows.intervals(since), quarantined=rows.quarantined())
 
 
-def _next(rows: Rows, worker: str, since: int) -> Turn:
+def _taken(rows: Rows, worker: str, since: int) -> Turn:
     """Lease the least-trained member that may be claimed."""
     run = rows.run()
     ended = over(run)

@@ -78,6 +78,7 @@ GET_CONFIG = select(t.runs.c.config).where(*_is(t.runs, "id"))
 PUT_CONFIG = update(t.runs).where(*_is(t.runs, "id")).values(config=bindparam("v_config"))
 
 MEMBERS = _select_member.where(*_is(t.members, "run")).order_by(_members.member)
+SIZE = select(func.count()).select_from(t.members).where(*_is(t.members, "run"))
 MEMBER = _select_member.where(*_is(t.members, "run", "member"))
 HOLDER = _select_member.where(*_is(t.members, "run", "token"))
 HELD_BY = _select_member.where(*_is(t.members, "run", "worker"), _members.state == "leased").order_by(_members.member)

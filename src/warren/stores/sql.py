@@ -7,7 +7,7 @@ fifteen statements.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -33,6 +33,7 @@ class SqlRows:
         self._cursor = cursor
         self._dialect = dialect
         self._compiled: dict[Any, tuple[str, dict[str, Any], tuple[str, ...]]] = {}
+        self._picks: dict[Any, Callable[[dict[str, Any]], tuple[Any, ...]]] = {}
         self._name = name
         self._id: int | None = None
         self._unsure = False
@@ -77,8 +78,10 @@ class SqlRows:
         """
         words, fixed, order = self._text(statement)
         given = {**fixed, "b_run": self._key()}
-        pick = itemgetter(*(name.removeprefix("v_") for name in order))
-        self._cursor.executemany(words, (pick(given | one) for one in parameters))
+        pick = self._picks.get(statement)
+        if pick is None:
+            pick = self._picks[statement] = itemgetter(*(name.removeprefix("v_") for name in order))
+        self._cursor.executemany(words, [pick(given | one) for one in parameters])
         return self._cursor
 
     def _member(self, statement: Any, **parameters: Any) -> MemberRow | None:
@@ -139,6 +142,10 @@ class SqlRows:
 
     def members(self) -> list[MemberRow]:
         return self._all(q.MEMBER_ROW, q.MEMBERS, b_run=self._key())
+
+    def size(self) -> int:
+        """How many members there are."""
+        return int(self._do(q.SIZE, b_run=self._key()).fetchone()[0])
 
     def member(self, member: int) -> MemberRow | None:
         return self._member(q.MEMBER, b_member=member)

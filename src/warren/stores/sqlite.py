@@ -39,6 +39,9 @@ _BOUNDS = ("PRAGMA wal_autocheckpoint=1000", "PRAGMA journal_size_limit=4194304"
 _TRY = 0.25
 """Seconds that SQLite itself waits for another connection before the wait is ours, where Ctrl-C is heard."""
 
+_EARNED, _SHARE = 4, 16
+"""Transactions in a row without another's between them, at least, and members for each, before all are read."""
+
 _FILES = select(checkpoints.c.name, checkpoints.c.digest).where(
     checkpoints.c.dropped.is_(None), checkpoints.c.inline.is_(None)
 )
@@ -108,6 +111,8 @@ class SQLiteStore(Ledger):
             raise
         self._rows = SqlRows(self._cursor, self._dialect, run)
         self._known: Known | None = None
+        self._last = -1
+        self._undisturbed = 0
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -313,6 +318,25 @@ class SQLiteStore(Ledger):
             yield batch
             known = batch.flush()
         self._known = known
+
+    @contextmanager
+    def _next(self) -> Iterator[Rows]:
+        with self._write() as rows:
+            known, self._known = self._known, None
+            batch = Batch(self._rows, known) if self._worth(rows.run().revision) else None
+            yield rows if batch is None else batch
+            known = None if batch is None else batch.flush()
+            last = rows.run().revision
+        self._known, self._last = known, last
+
+    def _worth(self, revision: int) -> bool:
+        """Whether one interval's work is cheaper in memory: what is known then is likely to stay true for long.
+
+        Reading all members pays where nobody else writes. Where others do, it would have to be done again and again, so
+        it has to be earned first.
+        """
+        self._undisturbed = self._undisturbed + 1 if revision == self._last else 0
+        return self._undisturbed >= _EARNED and self._undisturbed * _SHARE >= self._rows.size()
 
     @contextmanager
     def _read(self) -> Iterator[Tables]:

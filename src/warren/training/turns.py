@@ -10,6 +10,7 @@ from warren.errors import CheckpointDamaged, CheckpointMissing, InvalidValue, Ru
 from warren.population import EventRow, IntervalRow, Keys, Log, MemberRow, Report, RunRow, View, boundary, changed
 from warren.stores import Store, Turn
 from warren.strategies import decide
+from warren.training.deferred import Deferred, ahead, commit
 from warren.training.member import interval_keys
 from warren.training.settings import Settings
 from warren.training.states import States
@@ -27,6 +28,8 @@ class Turns:
         sleep: Waits for some seconds.
         stopping: Whether the worker has been asked to stop at the end of the interval.
         observe: Called after each turn, between transactions; for progress.
+        alone: Whether no other worker is known to the run. A decision may wait for its report then: nobody else gives
+            the donor's checkpoint up meanwhile.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Turns:
         sleep: Callable[[float], None],
         stopping: Callable[[], bool] = lambda: False,
         observe: Callable[[], None] = lambda: None,
+        alone: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store = store
         self.states = states
@@ -53,11 +57,13 @@ class Turns:
         self.carried = 0.0
         self._sleep = sleep
         self._observe = observe
+        self._alone = alone
         self._row: MemberRow | None = None
         self._run: RunRow | None = None
         self._quarantined: frozenset[int] = frozenset()
         self._due: int | None = None
         self._seen: int | None = None
+        self._deferred: Deferred | None = None
         self._leaving = False
         self._first = store.run().revision
 
@@ -107,7 +113,7 @@ class Turns:
                 break
             if turn.row is not None:
                 self._row = turn.row  # held from now on: whoever handles an error of the strategy gives it back
-                self._due = self._seen = None  # a decision whose interval failed is not this one's
+                self._due = self._seen = self._deferred = None  # a decision whose interval failed is not this one's
                 row = self._decided(turn.row)
                 if row is not None:
                     self._row = row
@@ -131,6 +137,7 @@ class Turns:
         """
         if self._row is None or self._row.token is None:
             return
+        self._settle()
         with contextlib.suppress(StaleLease):
             self.store.fail(self._row.token, error)
         self._row = None
@@ -149,6 +156,7 @@ class Turns:
         if not lost:
             self.fail(error)
             return
+        self._settle()
         self._row = None
         with contextlib.suppress(StaleLease):
             self.store.damaged(lost, row.token)
@@ -156,6 +164,7 @@ class Turns:
     def release(self) -> None:
         """Give the present member back without a fault."""
         if self._row is not None and self._row.token is not None:
+            self._settle()
             with contextlib.suppress(StaleLease):
                 self.store.release(self._row.token)
             self._row = None
@@ -175,13 +184,29 @@ class Turns:
         if report is None or row is None or row.token is None:
             return None if self._stop() else self.store.claim(self.worker, since=self.log.revision)
         report = changed(report, due=self._due, seen=self._seen)
+        # Forgotten before it is known to be stored: carried out again, it would be a second decision.
+        deferred, self._deferred = self._deferred, None
         self._due = self._seen = None
+        since, more = self.log.revision, not self._leaving
         try:
-            return self.store.report(row.token, report, since=self.log.revision, more=not self._leaving)
+            if deferred is None:
+                return self.store.report(row.token, report, since=since, more=more)
+            return self.store.report(
+                row.token, report, since=since, more=more,
+                plan=deferred.plan, seen=deferred.seen, memory_version=deferred.memory_version,
+            )  # fmt: skip
         except StaleLease:
             self.warn(
                 f"member {row.member} was given to another worker while its interval {row.budget + 1} ran here; "
                 "that work does not count"
+            )
+            return None if self._stop() else self.store.claim(self.worker, since=self.log.revision)
+        except StaleView:
+            self._row = row
+            self.release()
+            self.warn(
+                f"the state that member {row.member} had copied was given up by another worker while its interval "
+                f"{row.budget + 1} ran here; that work does not count, and the member is decided for again"
             )
             return None if self._stop() else self.store.claim(self.worker, since=self.log.revision)
         except BaseException:
@@ -211,10 +236,27 @@ class Turns:
         """Let the strategy decide where the member is due; None where the decision took it away from us."""
         if row.budget < row.due or self._run is None or row.token is None:
             return row
-        decided = decide_in(self.store, self.settings, self.log, row, self._run, self._quarantined)
+        decided = decide_in(
+            self.store, self.settings, self.log, row, self._run, self._quarantined, carry_out=self._carry_out
+        )
         self._run, self._quarantined = decided.run, decided.quarantined
         self._due, self._seen = decided.due, decided.seen
         return decided.row
+
+    def _carry_out(self, row: MemberRow, deferred: Deferred) -> MemberRow:
+        """Have a decision carried out: with the report where that can wait, else now."""
+        after = ahead(self.store, row, deferred.plan) if self._alone() else None
+        if after is None:
+            return commit(self.store, row, deferred)
+        self._deferred = deferred
+        return after
+
+    def _settle(self) -> None:
+        """Carry out what waits for a report that does not come; what becomes of the member, comes after that."""
+        deferred, self._deferred = self._deferred, None
+        if deferred is not None and self._row is not None:
+            with contextlib.suppress(StaleLease, StaleView):
+                commit(self.store, self._row, deferred)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +279,14 @@ class Decided:
 
 
 def decide_in(
-    store: Store, settings: Settings, log: Log, row: MemberRow, run: RunRow, quarantined: frozenset[int]
+    store: Store,
+    settings: Settings,
+    log: Log,
+    row: MemberRow,
+    run: RunRow,
+    quarantined: frozenset[int],
+    *,
+    carry_out: Callable[[MemberRow, Deferred], MemberRow] | None = None,
 ) -> Decided:
     """Let the strategy decide for a member that is due, and the store carry it out.
 
@@ -248,6 +297,7 @@ def decide_in(
         row: The member, under a lease.
         run: The run as of the log's revision.
         quarantined: Numbers of the members that are quarantined.
+        carry_out: Has a decision carried out, and gives the member as it is after it; by default `commit`.
 
     Raises:
         InvalidValue: The strategy plans what cannot be carried out.
@@ -258,8 +308,9 @@ def decide_in(
         if not plan.actions and plan.memory is None:
             due = row.budget + max(1, plan.intervals)
             return Decided(row=row, due=due, seen=view.revision, run=run, quarantined=quarantined)
+        deferred = Deferred(plan=plan, seen=view.revision, memory_version=run.memory_version)
         try:
-            after = store.commit(str(row.token), plan, seen=view.revision, memory_version=run.memory_version)
+            after = commit(store, row, deferred) if carry_out is None else carry_out(row, deferred)
         except StaleView as stale:
             turn = store.changes(log.revision)
             take_in(log, turn.news, turn.run, store)
