@@ -87,6 +87,8 @@ def main() -> None:
         if not path.exists():
             continue
         found = json.loads(path.read_text())
+        if not tables(name, found):
+            continue  # results of before tables were kept with them
         parts.append(f"## {title}\n\n`python benchmarks/{script}.py` on {machine(found)}\n")
         note = ROOT / "benchmarks" / "notes" / f"{name}.md"
         if note.exists():
