@@ -485,6 +485,13 @@ def test_an_engine_with_wrong_numbers_is_refused(wrong: Any) -> None:
         warren.Vectorised(**wrong)
 
 
+@pytest.mark.parametrize("devices", ["cuda:0", 1, ()])
+def test_devices_that_are_no_list_of_names_are_refused(devices: Any) -> None:
+    with pytest.raises((InvalidType, InvalidValue), match="Vectorised: devices must"):
+        warren.Vectorised(devices=devices)
+    assert warren.Vectorised(devices=["cpu"]).devices == ("cpu",)  # type: ignore[arg-type]
+
+
 def test_the_memory_store_is_enough() -> None:
     result = warren.run(ALL, space=SPACE, goal="max", population=3, intervals=2, engine="vectorised")
     assert isinstance(result.store, MemoryStore)

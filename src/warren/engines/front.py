@@ -18,6 +18,7 @@ from warren.population import (
     boundary,
     changed,
     interval_of,
+    own_assignment,
     transition,
 )
 from warren.population.transition import Assigned, Claim, Reported
@@ -258,21 +259,14 @@ class Front:
 
     def _simple(self, member: int, plan: Plan) -> bool:
         """Whether a plan is about its own member alone, and needs nothing of the store but to be written down."""
-        if plan.memory is not None or len(plan.actions) > 1:
-            return False
-        if member in self._spoilt and not any(isinstance(one, Assign) and one.via != "keep" for one in plan.actions):
-            return False
         if not plan.actions:
-            return True
-        action = plan.actions[0]
-        return (
-            isinstance(action, Assign)
-            and action.member == member
-            and action.via in ("copy", "keep", "fresh")
-            and len(action.sources) <= 1
-            and not action.opponents
-            and (not action.sources or self._source(action) is not None)
-        )
+            return plan.memory is None and member not in self._spoilt
+        assign = own_assignment(plan, member)
+        if assign is None or len(assign.sources) > 1 or assign.opponents:
+            return False
+        if member in self._spoilt and assign.via == "keep":
+            return False
+        return not assign.sources or self._source(assign) is not None
 
     def _source(self, assign: Assign) -> CheckpointRow | None:
         if not assign.sources:

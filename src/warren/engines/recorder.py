@@ -7,8 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from warren.engines.front import Trained
-from warren.errors import WarrenError
+from warren.engines.front import Trained, donor_of
 from warren.population import Assign, MemberRow, Plan, changed
 from warren.stacked import Picture
 from warren.state import Tree
@@ -92,7 +91,7 @@ class Recorder:
 
     def leave(self) -> None:
         """Let what is under way end, whatever comes of it."""
-        with contextlib.suppress(WarrenError):
+        with contextlib.suppress(Exception):  # what made this worker leave is what the user has to see
             self.wait()
 
     def _write(self, done: Done) -> Round:
@@ -131,8 +130,8 @@ class Recorder:
         return replace(plan, actions=actions)
 
     def _name(self, name: str) -> str:
-        member, at, _ = name.partition("@")
-        return self._names[int(member)][name] if at else name
+        member = donor_of(name)
+        return name if member < 0 else self._names[member][name]
 
 
 def _beside(one: Trained) -> dict[str, Tree]:

@@ -20,6 +20,7 @@ from warren.engines.say import say
 from warren.errors import (
     CheckpointDamaged,
     CheckpointMissing,
+    InvalidType,
     InvalidValue,
     RunFailed,
     StaleLease,
@@ -62,6 +63,13 @@ class Vectorised:
     waits: Waits = WAITS
 
     def __post_init__(self) -> None:
+        given: object = self.devices
+        if isinstance(given, str) or (given is not None and not isinstance(given, Sequence)):
+            raise InvalidType(f"Vectorised: devices must be names such as ('cuda:0',), but got {given!r}")
+        if self.devices is not None:
+            if not self.devices:
+                raise InvalidValue("Vectorised: devices must not be empty; leave it out for the framework's own")
+            object.__setattr__(self, "devices", tuple(self.devices))
         for name, value in (("chunk", self.chunk), ("fused", self.fused)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise InvalidValue(f"Vectorised: {name} must be a whole number of at least 1, but got {value!r}")
@@ -75,8 +83,7 @@ class Vectorised:
     def of(cls, record: Json) -> Vectorised:
         """The engine that `record` describes."""
         given: dict[str, Any] = dict(record) if isinstance(record, dict) else {}
-        devices = given.pop("devices", None)
-        return cls(devices=None if devices is None else tuple(devices), **given)
+        return cls(**given)
 
     def run(self, job: Job) -> None:
         """Work until the run has no more of it; see `Engine`."""
@@ -258,7 +265,7 @@ class _Worker:
             rows = {places[member]: front.row(member) for member in fresh}
             settings = self._job.settings
             with self._one_program():
-                stack.replace({p: (birth_rng(settings, row).seed, row.hyperparameters) for p, row in rows.items()}, {})
+                stack.replace({p: (birth_rng(settings, row).seed, row.hyperparameters) for p, row in rows.items()})
 
     def _train(
         self, front: Front, stack: Stack, members: Sequence[int], places: Mapping[int, int], most: int

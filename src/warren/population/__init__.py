@@ -2,7 +2,7 @@
 
 from warren.population.keys import Keys
 from warren.population.log import Facts, Log, retained
-from warren.population.plan import Action, Assign, Hold, Pin, Plan, Retire, Unpin
+from warren.population.plan import Action, Assign, Hold, Pin, Plan, Retire, Unpin, own_assignment
 from warren.population.retention import most_checkpoints, most_in_rounds
 from warren.population.rows import (
     CheckpointRow,
@@ -48,6 +48,7 @@ __all__ = [
     "interval_of",
     "most_checkpoints",
     "most_in_rounds",
+    "own_assignment",
     "record_of",
     "recorded_member",
     "retained",

@@ -82,3 +82,20 @@ class Plan:
     actions: tuple[Action, ...] = field(default=())
     memory: Json = None
     intervals: int = 1
+
+
+def own_assignment(plan: Plan, member: int) -> Assign | None:
+    """The assignment of a plan that is about one member alone, and leaves the strategy's memory as it is; else None.
+
+    Such a plan can be carried out later than it is decided, where nobody else can give up what it names.
+
+    Args:
+        plan: What was decided.
+        member: Whom it was decided for.
+    """
+    if plan.memory is not None or len(plan.actions) != 1:
+        return None
+    action = plan.actions[0]
+    if not isinstance(action, Assign) or action.member != member or action.via not in ("copy", "keep", "fresh"):
+        return None
+    return action

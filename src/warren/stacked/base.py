@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -190,3 +192,13 @@ def reported(result: Any) -> tuple[Any, dict[str, Any]]:
             raise InvalidType(f"evaluate must return a score, or (score, metrics by name), but got {result!r}")
         return result[0], dict(result[1])
     return result, {}
+
+
+def own_line(error: BaseException) -> str:
+    """The user's own line that an error comes from, with a colon after it; empty where there is none."""
+    warren = Path(__file__).parents[1]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and warren not in path.parents and path.exists():
+            return f"{path.name}:{frame.lineno} in {frame.name}: "
+    return ""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from warren.stacked.base import (
     Untraceable,
     columns,
     nested,
+    own_line,
     reported,
 )
 from warren.stacked.picture import ListedPicture, Picture, StackedPicture
@@ -98,7 +97,7 @@ class JaxLift:
                 state = self._init(np.array(seeds, dtype=np.uint32), columns(hyperparameters))
                 # What is drawn from a generator of NumPy's would have been drawn once, for all members.
                 self._traceable = all(_alike(self._take(state, np.array([p])), one) for p, one in samples.items())
-            except Exception:
+            except Exception:  # whatever it is: called one by one, it works or is told
                 self._traceable = False
         if not self._traceable:
             state = self._one_by_one(seeds, hyperparameters)
@@ -423,7 +422,7 @@ def _explained() -> Iterator[None]:
                 raise
             told = "a shape depends on a value that differs between members, such as a hyperparameter"
         raise Untraceable(
-            f"{_where(error)}the task cannot be run for all members at once: {told.rstrip('.')}. Shapes must not "
+            f"{own_line(error)}the task cannot be run for all members at once: {told.rstrip('.')}. Shapes must not "
             "depend on hyperparameters, and what depends on values is written with jax.numpy.where, jax.lax.cond or "
             "jax.lax.scan; engine='processes' runs it as it is"
         ) from error
@@ -432,13 +431,3 @@ def _explained() -> Iterator[None]:
         if "RESOURCE_EXHAUSTED" in told or "out of memory" in told.lower():
             raise OutOfMemory(told) from error
         raise
-
-
-def _where(error: BaseException) -> str:
-    """The user's own line that an error comes from."""
-    own = Path(__file__).parents[1]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if "site-packages" not in path.parts and own not in path.parents and path.exists():
-            return f"{path.name}:{frame.lineno} in {frame.name}: "
-    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -65,14 +66,10 @@ class Stack:
         for part, state in zip(self._parts, taken, strict=True):
             part.state = state
 
-    def replace(self, fresh: Fresh, stored: Mapping[int, Tree]) -> None:
-        """Put new states at some places."""
+    def replace(self, fresh: Fresh) -> None:
+        """Let some members begin anew."""
         for part in self._parts:
-            lift = part.lift
             self._begun(part, fresh)
-            known = [place for place in part.places if place in stored]
-            if known:
-                part.state = lift.put(part.state, _array(known) - part.low, lift.stack([stored[p] for p in known]))
 
     def train(self, hyperparameters: Arrays, keys: Round, active: NDArray[np.bool_]) -> Outcome:
         """Train the members at the active places one stretch; the others stay as they are.
@@ -125,7 +122,7 @@ class Stack:
         born = [place for place in part.places if place in fresh]
         if born:
             made = part.lift.init([fresh[place][0] for place in born], [fresh[place][1] for place in born])
-            part.state = part.lift.put(part.state, _array(born) - part.low, made)
+            part.state = part.lift.put(part.state, np.array(born, dtype=np.int64) - part.low, made)
 
     def _gathered(self, part: _Part, sources: NDArray[np.int64]) -> Stacked:
         own = (sources >= part.low) & (sources < part.high)
@@ -162,8 +159,7 @@ class Stack:
             ranks = np.zeros(part.high - part.low, dtype=np.int64)
             ranks[going] = np.arange(len(going))
             state = lift.take(state, ranks)
-            spread = pending
-            pending = lambda: _spread(spread(), going, part.high - part.low)  # noqa: E731
+            pending = partial(_spread, pending, going, part.high - part.low)
         part.state = state if rested is None else lift.put(state, resting, rested)
         return pending
 
@@ -194,8 +190,9 @@ class Stack:
         )
 
 
-def _spread(outcome: Outcome, going: NDArray[np.int64], n: int) -> Outcome:
+def _spread(pending: Callable[[], Outcome], going: NDArray[np.int64], n: int) -> Outcome:
     """The outcome of all places of a part, of which only some were trained."""
+    outcome = pending()
 
     def wide(values: NDArray[np.float64]) -> NDArray[np.float64]:
         whole = np.full((len(values), n), np.nan)
@@ -224,7 +221,3 @@ def _joined(outcome: Outcome | None, found: Outcome, part: _Part, n: int) -> Out
         metrics.setdefault(name, np.full((k, n), np.nan))[:, part.low : part.high] = values
     failures = {**outcome.failures, **{place + part.low: error for place, error in found.failures.items()}}
     return Outcome(scores=outcome.scores, metrics=metrics, failures=failures)
-
-
-def _array(places: Sequence[int]) -> NDArray[np.int64]:
-    return np.array(places, dtype=np.int64)

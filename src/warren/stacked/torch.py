@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +15,7 @@ from torch.func import vmap
 
 from warren.errors import InvalidType, InvalidValue
 from warren.stacked.arrays import Places
-from warren.stacked.base import Arrays, Functions, Outcome, OutOfMemory, Round, Untraceable, nested, reported
+from warren.stacked.base import Arrays, Functions, Outcome, OutOfMemory, Round, Untraceable, nested, own_line, reported
 from warren.stacked.picture import ListedPicture, Picture, StackedPicture
 from warren.state import Hosted, Tree, hosted
 from warren.state.tree import map_leaves, ordered
@@ -417,16 +415,6 @@ def why_not(told: str) -> str | None:
         if part in told:
             return rule or told.strip().splitlines()[0].rstrip(".")
     return None
-
-
-def own_line(error: BaseException) -> str:
-    """The user's own line that an error comes from."""
-    own = Path(__file__).parents[1]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if "site-packages" not in path.parts and own not in path.parents and path.exists():
-            return f"{path.name}:{frame.lineno} in {frame.name}: "
-    return ""
 
 
 def _hosted(tensor: Tensor) -> Hosted:

@@ -14,7 +14,7 @@ def keep_freed_memory() -> bool:
     """Let C's allocator keep up to a gigabyte that is freed, for all of this process.
 
     Every step frees tensors of some megabytes and asks for as many again. glibc gives such blocks back to the system,
-    and each of their pages is then faulted in and zeroed anew: a quarter of the time of a step of 128 small nets.
+    and each of their pages is then faulted in and zeroed anew, which costs small nets a good part of each step.
 
     Returns:
         Whether there is something to set: only glibc has this.

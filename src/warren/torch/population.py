@@ -16,7 +16,8 @@ from torch.nn.parameter import is_lazy
 
 from warren.errors import InvalidType, InvalidValue, UnknownName
 from warren.stacked import Keyring, Untraceable, reported
-from warren.stacked.torch import explained, find_device, member_values, own_line, seed_global, why_not
+from warren.stacked.base import own_line
+from warren.stacked.torch import explained, find_device, member_values, seed_global, why_not
 from warren.state.tree import map_leaves
 from warren.torch.feeds import Feed
 from warren.torch.memory import keep_freed_memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from warren.errors import CheckpointMissing
-from warren.population import Assign, CheckpointRow, MemberRow, Plan, transition
+from warren.population import CheckpointRow, MemberRow, Plan, own_assignment, transition
 from warren.population.transition import Assigned
 from warren.stores import Store
 
@@ -41,14 +41,12 @@ def ahead(store: Store, row: MemberRow, plan: Plan) -> MemberRow | None:
     Returns:
         The member, or None where that is not for it alone, or needs the store: then nothing can wait.
     """
-    if plan.memory is not None or len(plan.actions) != 1:
-        return None
-    action = plan.actions[0]
-    if not isinstance(action, Assign) or action.member != row.member or action.via not in ("copy", "keep", "fresh"):
+    assign = own_assignment(plan, row.member)
+    if assign is None:
         return None
     try:
-        sources = [store.checkpoint(name) for name in action.sources]
+        sources = [store.checkpoint(name) for name in assign.sources]
     except CheckpointMissing:
         return None
     source: CheckpointRow | None = sources[0] if sources else None
-    return transition(row, Assigned(assign=action, source=source))
+    return transition(row, Assigned(assign=assign, source=source))
