@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import platform
@@ -15,6 +16,11 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 _shown: list[dict[str, Any]] = []  # by this process; kept with its results, for docs/performance.md
+
+
+def compiled() -> None:
+    """Compile warren's files to bytecode, as installers do: in a checkout they may be compiled at every start."""
+    compileall.compile_dir(Path(__file__).parent.parent / "src", quiet=1)
 
 
 def machine() -> dict[str, Any]:

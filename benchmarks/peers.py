@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from _common import save, show
+from _common import compiled, save, show
 
 HERE = Path(__file__).parent
 SCRIPTS = HERE / "peers"
@@ -301,6 +301,7 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the command in progress is ended too
 
+    compiled()
     for who in NEEDED:
         environment(who)
     if sys.platform == "linux":  # elsewhere every command has all cores

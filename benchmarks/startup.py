@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _common import save, show
+from _common import compiled, save, show
 
 HERE = Path(__file__).parent
 MODULES = ("numpy", "sqlalchemy", "typer", "torch", "jax")
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="how often each is measured; the median counts")
     options = parser.parse_args()
 
+    compiled()
     alone = commands()
     walls: dict[str, list[float]] = {name: [] for name in alone}
     jobs: dict[str, list[dict[str, float]]] = {f"{e}, {s}, {w} worker{'s' * (w > 1)}": [] for e, s, w in JOBS}
