@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from warren.errors import InvalidValue
-from warren.population import Assign, IntervalRow, Keys, Plan, View
+from warren.population import Keys, Plan, View
 from warren.space import Space
 from warren.strategies.exploit import Exploit, Nobody, Tournament, Truncation, TTest
 from warren.strategies.explore import Explore, Noise, Perturb, Resample, Unchanged
 from warren.strategies.fitness import Fitness, LastScore
+from warren.strategies.moves import Copy, begin, keep, rescue, take_over, train_on
 from warren.strategies.ready import Every, Never, Ready
-from warren.strategies.standing import donor
 
-Copy = Literal["both", "weights", "hyperparameters"]
 Explorers = Literal["copier", "ready"]
 
 
@@ -38,67 +37,25 @@ class Composed:
 
     def start(self, space: Space, size: int, keys: Keys) -> Plan:
         """Every member with hyperparameters from the prior and a state made from its own seed."""
-        return Plan(
-            actions=tuple(
-                Assign(
-                    member=member,
-                    hyperparameters=space.sample(replace(keys, member=member).generator("prior")),
-                    via="fresh",
-                    intervals=self.ready.after(0),
-                )
-                for member in range(size)
-            )
-        )
+        first = self.ready.after(0)
+        return Plan(actions=tuple(begin(space, member, keys, intervals=first) for member in range(size)))
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Exploit and explore for the member that is due."""
+        intervals = self.ready.after(view.at) - view.at
         if view.failing:
-            return self._rescue(view, keys) if self.rescue else self._keep(view)
+            if not self.rescue:
+                return keep(intervals=intervals)
+            return rescue(view, self.fitness(view), self.explore, keys, intervals=intervals)
         report = view.report
         if report is None or report.interval != view.at:
-            return self._keep(view)  # its own score is still to come
+            return keep(intervals=intervals)  # its own score is still to come
         chosen = self.exploit(view, self.fitness(view), keys)
         if chosen is not None:
-            return self._take(view, chosen, keys, self.copy)
+            return take_over(view, chosen, self.explore, keys, copy=self.copy, intervals=intervals)
         if self.explorers == "ready":
-            return self._assign(view, self.explore(view, view.due.hyperparameters, keys), via="keep")
-        return self._keep(view)
-
-    def _rescue(self, view: View, keys: Keys) -> Plan:
-        """A healthy donor from among the best fifth, or a fresh start with a new draw where there is none."""
-        if len(view.facts.members):
-            size = max(2, len(view.facts.members) // 5)
-            healthy = donor(view, self.fitness(view), keys, size)
-            if healthy is not None:
-                return self._take(view, healthy, keys, "both")
-        return self._assign(view, view.space.sample(keys.generator("prior")), via="fresh")
-
-    def _take(self, view: View, donor: IntervalRow, keys: Keys, copy: Copy) -> Plan:
-        own, shape = view.due.hyperparameters, view.space.rebuild
-        if copy == "hyperparameters":  # what shapes the objects belongs to the weights
-            taken = {name: own[name] if name in shape else donor.hyperparameters[name] for name in own}
-            return self._assign(view, self.explore(view, taken, keys), via="keep")
-        taken = donor.hyperparameters
-        if copy == "weights":
-            taken = {name: taken[name] if name in shape else own[name] for name in own}
-        source = () if donor.checkpoint is None else (donor.checkpoint,)
-        return self._assign(view, self.explore(view, taken, keys), via="copy", sources=source)
-
-    def _assign(self, view: View, hyperparameters: dict[str, Any], *, via: str, sources: tuple[str, ...] = ()) -> Plan:
-        assign = Assign(
-            member=view.due.member,
-            hyperparameters=hyperparameters,
-            sources=sources,
-            via=via,
-            intervals=self._intervals(view),
-        )
-        return Plan(actions=(assign,), intervals=assign.intervals)
-
-    def _keep(self, view: View) -> Plan:
-        return Plan(intervals=self._intervals(view))
-
-    def _intervals(self, view: View) -> int:
-        return self.ready.after(view.at) - view.at
+            return train_on(view, self.explore(view, view.due.hyperparameters, keys), intervals=intervals)
+        return keep(intervals=intervals)
 
 
 def compose(
