@@ -390,3 +390,70 @@ def test_a_dimension_that_cannot_be(make: Callable[[], Dimension], kind: type[Ex
         make()
     assert isinstance(caught.value, WarrenError)
     assert [word for word in words if word not in str(caught.value)] == []
+
+
+# -- positions in [0, 1] ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value", "unit"),
+    [
+        (Float(-1, 3), 0.0, 0.25),
+        (Float(1e-4, 1.0, scale="log"), 1e-3, 0.25),
+        (Float(0.9, 0.999, scale="one_minus"), 0.99, 0.5),
+        (Float(2, 2), 2.0, 0.0),
+        (Int(1, 5), 4, 0.75),
+        (Int(1, 64, scale="log"), 8, 0.5),
+        (Choice((16, 32, 64), ordered=True), 32, 0.5),
+        (Choice(("a",), ordered=True), "a", 0.0),
+    ],
+    ids=repr,
+)
+def test_positions_by_hand(dimension: Dimension, value: Any, unit: float) -> None:
+    """Even on the scale: 1e-3 is a quarter of the way from 1e-4 to 1, and 1 - 0.99 halfway from 0.1 to 0.001."""
+    assert dimension.ordered
+    assert dimension.unit(value) == pytest.approx(unit)
+    assert dimension.at(unit) == pytest.approx(value)
+
+
+@FAST
+@given(dimensions, st.floats(-1, 2), st.integers(0, 2**32))
+def test_positions_and_values(dimension: Dimension, unit: float, seed: int) -> None:
+    """Every position has a legal value; every value a position in [0, 1] that leads back to it; ends are the bounds."""
+    assume(dimension.ordered)
+    assert legal(dimension, dimension.at(unit))
+    value = dimension.sample(rng(seed))
+    position = dimension.unit(value)
+    assert 0 <= position <= 1
+    back = dimension.at(position)
+    if isinstance(dimension, Float):
+        width = dimension.high - dimension.low
+        assert abs(back - value) <= 1e-9 * max(width, abs(value))
+        assert (dimension.at(0), dimension.at(1)) == (dimension.low, dimension.high if width else dimension.low)
+    else:
+        assert back == value
+        assert type(back) is type(value)
+
+
+@FAST
+@given(dimensions, st.floats(0, 1), st.floats(0, 1))
+def test_positions_keep_the_order(dimension: Dimension, one: float, other: float) -> None:
+    assume(dimension.ordered and one <= other)
+    assert dimension.unit(dimension.at(one)) <= dimension.unit(dimension.at(other)) + 1e-9
+
+
+def test_whole_numbers_take_the_nearest_position() -> None:
+    """Of 0, 1, 2, a position of 0.7 is 1.4, which is nearest to 1; of three choices it is the second."""
+    assert Int(0, 2).at(0.7) == 1
+    assert Choice(("a", "b", "c"), ordered=True).at(0.7) == "b"
+    assert Choice(("a", "b", "c"), ordered=True).at(0.8) == "c"
+
+
+def test_choices_without_an_order_have_no_position() -> None:
+    choice = Choice((1, True))
+    assert not choice.ordered
+    assert (choice.place(1), choice.place(True), choice.place(1.0), choice.place("a")) == (0, 1, 0, None)
+    with pytest.raises(InvalidValue, match="ordered=True"):
+        choice.unit(1)
+    with pytest.raises(InvalidValue, match="ordered=True"):
+        choice.at(0.5)

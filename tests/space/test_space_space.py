@@ -49,7 +49,7 @@ def test_mutation_leaves_what_shapes_the_objects() -> None:
         asked.append(next(name for name in space if space[name] is dimension))
         return "moved"
 
-    moved = space.mutate(values, move)
+    moved = space.mutate(values, move, np.random.default_rng(0))
     assert moved == {**dict.fromkeys(space, "moved"), "layers": values["layers"]}
     assert list(moved) == list(space)
     assert asked == ["act", "optimizer.betas.one", "optimizer.lr"]  # by name
@@ -79,6 +79,15 @@ def test_a_part_may_be_given() -> None:
     space = Space(NESTED)
     assert space.check({"layers": 2.0, "optimizer": {"lr": 1}}, field="x") == {"optimizer.lr": 1.0, "layers": 2}
     assert space.check({}, field="x") == {}
+
+
+def test_values_of_numpy_are_taken_for_those_of_python() -> None:
+    """As configurations of other libraries have them."""
+    space = Space({"on": Choice((True, False)), "n": Int(1, 4), "x": Float(0, 1), "s": Choice(("a", "b"))})
+    given = {"on": np.True_, "n": np.int64(2), "x": np.float64(0.5), "s": np.str_("a")}
+    found = space.check(given, field="x")
+    assert found == {"on": True, "n": 2, "x": 0.5, "s": "a"}
+    assert [type(value) for value in found.values()] == [bool, int, float, str]
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,39 @@ class Dimension(ABC):
             InvalidValue: The value is outside the range.
         """
 
+    @property
+    def ordered(self) -> bool:
+        """Whether its values have an order, which `unit` and `at` need."""
+        return True
+
+    @abstractmethod
+    def unit(self, value: Any) -> float:
+        """Where a value lies in the range: from 0 for the lowest to 1 for the highest, even on the scale.
+
+        Ordered choices lie evenly by their places. Where there is only one value, it lies at 0.
+
+        Args:
+            value: A legal one.
+
+        Raises:
+            InvalidValue: The choice is not ordered.
+        """
+
+    @abstractmethod
+    def at(self, unit: float) -> Any:
+        """The value at a position, or the one nearest to it; ``at(unit(value))`` is `value`, but for a rounding.
+
+        Args:
+            unit: The position, from 0 to 1; past an end it is held at that end.
+
+        Raises:
+            InvalidValue: The choice is not ordered.
+        """
+
+
+def _share(position: float, low: float, high: float) -> float:
+    return min(max((position - low) / (high - low), 0.0), 1.0) if high > low else 0.0
+
 
 def _number(value: Any, name: str, owner: str) -> float:
     if isinstance(value, (bool, str)) or value is None:
@@ -177,6 +210,16 @@ class Float(Dimension):
             raise InvalidValue(f"{name}={value!r} must lie in [{self.low!r}, {self.high!r}]")
         return number
 
+    def unit(self, value: Any) -> float:
+        scale = scale_named(self.scale)
+        return _share(scale.to_line(float(value)), scale.to_line(self.low), scale.to_line(self.high))
+
+    def at(self, unit: float) -> float:
+        scale, share = scale_named(self.scale), min(max(unit, 0.0), 1.0)
+        if share in (0.0, 1.0):
+            return self.high if share else self.low
+        return self._hold((1 - share) * scale.to_line(self.low) + share * scale.to_line(self.high))
+
 
 @dataclass(frozen=True)
 class Int(Dimension):
@@ -250,6 +293,15 @@ class Int(Dimension):
             raise InvalidValue(f"{name}={value!r} must lie in [{self.low}, {self.high}]")
         return whole
 
+    def unit(self, value: Any) -> float:
+        scale = scale_named(self.scale)
+        return _share(scale.to_line(value), scale.to_line(self.low), scale.to_line(self.high))
+
+    def at(self, unit: float) -> int:
+        scale, share = scale_named(self.scale), min(max(unit, 0.0), 1.0)
+        position = (1 - share) * scale.to_line(self.low) + share * scale.to_line(self.high)
+        return min(max(round(scale.from_line(position)), self.low), self.high)
+
 
 @dataclass(frozen=True)
 class Choice(Dimension):
@@ -318,7 +370,26 @@ class Choice(Dimension):
         return self.values[place + step if 0 <= place + step <= last else place - step]
 
     def check(self, value: Any, name: str) -> Scalar:
-        place = self._find(value, self.values)
+        place = self.place(value)
         if place is None:
             raise InvalidValue(f"{name}={value!r} must be one of {', '.join(map(repr, self.values))}")
         return self.values[place]
+
+    def place(self, value: Any) -> int | None:
+        """Which of the values it is, from 0, or None where it is none of them."""
+        return self._find(value, self.values)
+
+    def unit(self, value: Any) -> float:
+        self._check_ordered("unit")
+        return _share(self.place(value) or 0, 0, len(self.values) - 1)
+
+    def at(self, unit: float) -> Scalar:
+        self._check_ordered("at")
+        return self.values[round(min(max(unit, 0.0), 1.0) * (len(self.values) - 1))]
+
+    def _check_ordered(self, method: str) -> None:
+        if not self.ordered:
+            raise InvalidValue(
+                f"Choice: {method} needs an order, but {', '.join(map(repr, self.values))} have none; declare "
+                "ordered=True where they have one"
+            )
