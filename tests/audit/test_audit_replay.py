@@ -15,12 +15,13 @@ import warren
 from warren.audit import replay
 from warren.checkpoints import MemoryCheckpoints
 from warren.engines.work import work
-from warren.population import Assign, Keys, Plan, RunRow, View
+from warren.population import Assign, Keys, Plan, Retire, RunRow, View
 from warren.results import Result
 from warren.runs import replay as replay_store
 from warren.space import Space
 from warren.stores import MemoryStore
 from warren.strategies import PBT
+from warren.strategies.moves import begin
 from warren.training import Settings, States, Turns
 
 COMMON: dict[str, Any] = {"space": loops.SPACE, "goal": "max", "population": 6, "intervals": 8, "seed": 5}
@@ -226,3 +227,44 @@ def test_an_extension_between_a_decision_and_its_report() -> None:
     work(train, turns)
     assert [row.boundary for row in store.intervals() if row.member == 1] == [i % 3 == 0 for i in range(1, 10)]
     assert replay(store, given).different == ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaving:
+    """Member 0 retires after its second interval, and member 3, at its fourth, lets member 1 retire.
+
+    Each decision changes something, by what it sees.
+    """
+
+    def start(self, space: Space, size: int, keys: Keys) -> Plan:
+        return Plan(actions=tuple(begin(space, member, keys) for member in range(size)))
+
+    def decide(self, view: View, keys: Keys) -> Plan:
+        me = view.due.member
+        if (me, view.at) == (0, 2):
+            return Plan(actions=(Retire(member=0),))
+        others = [Retire(member=1)] if (me, view.at) == (3, 4) else []
+        values = {**view.due.hyperparameters, "lr": 0.001 * (1 + len(view.facts.members))}
+        return Plan(actions=(Assign(member=me, hyperparameters=values, via="keep"), *others))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_retired_members_are_set_aside(tmp_path: Path, workers: int) -> None:
+    """They count where they came to themselves, and nobody waits for them; it is decided the same again."""
+    store = tmp_path / "run.db"
+    result = warren.run(
+        loops.quadratic, **{**COMMON, "population": 4}, store=store, workers=workers, strategy=Leaving(),
+        synchronous=True,
+    )  # fmt: skip
+    assert [(row.state, row.role) for row in result.members] == [
+        ("done", "retired"), ("done", "retired"), ("done", "train"), ("done", "train"),
+    ]  # fmt: skip
+    assert [row.budget for row in result.members[::2]] == [2, 8]
+    # One less from the third interval on, and one less again where member 1 is gone as well.
+    seen = {row.interval: round(row.hyperparameters["lr"] / 0.001) - 1 for row in result.intervals if row.member == 3}
+    assert [seen[interval] for interval in (3, 4, 5)] == [4, 3, 3]
+    assert seen[8] == 2
+    found = replay_store(store)
+    assert found.different == ()
+    assert found.actions == found.decisions
+    result.store.close()

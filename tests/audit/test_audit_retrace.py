@@ -19,6 +19,7 @@ from warren.population import Assign, Keys, Plan, RunRow, View
 from warren.results import Result
 from warren.space import Space
 from warren.stores import MemoryStore
+from warren.testing import combinations
 from warren.testing.check import check
 from warren.training import Rng, Settings, States, Turns
 
@@ -342,3 +343,41 @@ def test_a_long_lineage_is_not_quadratic_and_keeps_few_states() -> None:
     found = retrace(loops.quadratic, settings, rows, end, kept, clock=time.perf_counter, observe=observe)
     assert (len(found.steps), found.different) == (400, None)
     assert most <= 2
+
+
+# -- states of several, and opponents ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_states_that_are_made_of_several(tmp_path: Path, workers: int) -> None:
+    """All sources are trained again, by hooks of the strategy's and with fresh states as well."""
+    store = tmp_path / "run.db"
+    result = warren.run(
+        combinations.STILL, space={"lr": warren.Float(0.1, 1.0)}, goal="max", population=4, intervals=3, store=store,
+        strategy=combinations.Mixing(), synchronous=True, workers=workers,
+    )  # fmt: skip
+    for member in range(4):
+        found = warren.retrace(store, member=member)
+        assert found.different is None
+        assert {(step.row.member, step.row.interval) for step in found.steps} == {
+            (other, 1) for other in range(4) if other != member
+        } | {(member, 2), (member, 3)}
+    assert warren.replay(store).different == ()
+    assert warren.verify(store).problems == ()
+    result.store.close()
+
+
+def test_opponents_are_trained_again_as_well(tmp_path: Path) -> None:
+    """Each met both others at each interval, so all but their last is needed for one."""
+    store = tmp_path / "run.db"
+    space = {"lr": warren.Float(0.1, 1.0), "bias": warren.Float(0.0, 1.0)}
+    result = warren.run(
+        combinations.playing, space=space, goal="max", population=3, intervals=3, store=store,
+        strategy=combinations.Meeting(), synchronous=True, workers=1,
+    )  # fmt: skip
+    found = warren.retrace(store, member=1)
+    assert found.different is None
+    expected = {(member, interval) for member in range(3) for interval in (1, 2)} | {(1, 3)}
+    assert {(step.row.member, step.row.interval) for step in found.steps} == expected
+    assert warren.replay(store).different == ()
+    result.store.close()

@@ -318,3 +318,60 @@ def test_nan_is_no_donor() -> None:
     assert not view.donors().any()
     assert np.isneginf(view.facts.scores[view.facts.place[1]])
     assert view.facts.scores[view.facts.place[0]] == -1.0
+
+
+# -- lineage ----------------------------------------------------------------------------------------------------------
+
+
+def chain(log: Log, row: IntervalRow) -> list[int]:
+    return [one.id for one in log.lineage(row)]
+
+
+def test_a_lineage_goes_over_members_along_the_first_parent() -> None:
+    """1 and 2 are fresh, 3 goes on from 1, 4 is made of 3 and 2, 5 goes on from it, 6 from 2."""
+    parents: dict[int, tuple[int, ...]] = {1: (), 2: (), 3: (1,), 4: (3, 2), 5: (4,), 6: (2,)}
+    places = {1: (0, 1), 2: (1, 1), 3: (0, 2), 4: (1, 2), 5: (1, 3), 6: (2, 2)}
+    rows = {id: row(id, *places[id], score=1.0, parents=parents[id]) for id in parents}
+    log = Log("max")
+    log.update(rows.values(), 7)
+    assert chain(log, rows[5]) == [5, 4, 3, 1]
+    assert chain(log, rows[6]) == [6, 2]
+    assert chain(log, rows[1]) == [1]
+
+
+def test_a_lineage_is_of_what_is_known_now() -> None:
+    """A late score is in it; what was taken back ends it."""
+    log = Log("max")
+    first, second = row(1, 0, 1, score=None, status="pending"), row(2, 0, 2, score=2.0, parents=(1,))
+    log.update([first, second], 3)
+    log.update([replace(first, status="ok", score=9.0, scored=4)], 4)
+    assert [one.score for one in log.lineage(second)] == [2.0, 9.0]
+    third = row(3, 0, 3, score=3.0, parents=(2,))
+    log.update([third], 5)
+    log.update([replace(second, voided=6)], 6)
+    assert chain(log, third) == [3]
+    log.update([row(4, 0, 2, score=2.0, parents=(1,))], 7)
+    assert chain(log, third) == [3]
+
+
+def test_a_lineage_ends_where_the_log_does() -> None:
+    """What is forgotten is forgotten here as well: of 30 intervals those that are still kept."""
+    log = Log("max", history=8)
+    rows = [row(i, 0, i, score=1.0, parents=(i - 1,) if i > 1 else ()) for i in range(1, 31)]
+    log.update(rows, 31)
+    assert len(log.lineage(rows[-1])) == 30
+    log.prune(30)
+    kept = [one.id for one in log.reports(0)]
+    assert kept[0] > 1
+    assert chain(log, rows[-1]) == kept[::-1]
+    assert sorted(log._by_id) == kept
+
+
+def test_a_view_shows_lineages() -> None:
+    log = Log("max")
+    rows = [row(1, 0, 1, score=1.0), row(2, 1, 1, score=2.0), row(3, 0, 2, score=3.0, parents=(2,))]
+    log.update(rows, 4)
+    due = MemberRow(member=0, hyperparameters={}, budget=2)
+    view = View(space=Space({"lr": Float(0.0, 1.0)}), goal="max", due=due, log=log, size=2, limit=9)
+    assert view.report is not None
+    assert [(one.member, one.interval) for one in view.lineage(view.report)] == [(0, 2), (1, 1)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from warren.errors import InvalidTransition
-from warren.population import Assign, CheckpointRow, MemberRow, Report, boundary, transition
+from warren.population import Assign, CheckpointRow, MemberRow, Report, boundary, set_aside, transition
 from warren.population.transition import (
     ALLOWED,
     Assigned,
@@ -180,7 +180,7 @@ def test_a_success_forgives() -> None:
 )
 def test_a_copy(row: MemberRow, source: CheckpointRow, origin: str, parents: tuple[int, ...], age: int) -> None:
     assign = Assign(member=0, hyperparameters={"x": 2.0}, sources=("c",), intervals=3, group="g", tag=1)
-    after = transition(row, Assigned(assign=assign, source=source))
+    after = transition(row, Assigned(assign=assign, sources=(source,)))
     assert (after.start, after.origin, after.parents, after.age, after.kept) == ("c", origin, parents, age, "own")
     assert (after.budget, after.saved, after.due, after.group, after.role, after.tag) == (4, 4, 7, "g", "train", 1)
     assert (after.token, after.failures, after.sources) == (row.token, row.failures, ())
@@ -216,7 +216,7 @@ def test_a_fall_to_nothing() -> None:
     assert (after.start, after.age, after.parents, after.origin, after.due) == (None, 0, (), "fallback", 4)
     assert after.budget == after.saved == 4
     copy = CheckpointRow(name="c", digest="", size=1, member=1, age=3, source=7)
-    given = transition(after, Assigned(assign=Assign(member=0, hyperparameters={}, sources=("c",)), source=copy))
+    given = transition(after, Assigned(assign=Assign(member=0, hyperparameters={}, sources=("c",)), sources=(copy,)))
     assert (given.origin, given.kept) == ("rescue", None)
 
 
@@ -238,3 +238,50 @@ def test_at_least_one_interval() -> None:
 )
 def test_boundaries(row: MemberRow, report: Report, limit: int, ends: bool) -> None:
     assert boundary(row, report, limit) is ends
+
+
+def copies(*names: str) -> tuple[CheckpointRow, ...]:
+    """Checkpoints of other members, of the ages 7, 8, ... and intervals 70, 71, ..."""
+    return tuple(
+        CheckpointRow(name=name, digest="", size=0, member=9, interval=3, age=7 + i, source=70 + i)
+        for i, name in enumerate(names)
+    )
+
+
+def test_a_combination_has_all_sources_as_parents_and_the_age_of_the_first() -> None:
+    assign = Assign(member=0, hyperparameters={"x": 2.0}, sources=("a", "b"), via="mean", intervals=2)
+    after = transition(member(start="own", birth=1), Assigned(assign=assign, sources=copies("a", "b")))
+    assert (after.start, after.sources, after.via, after.origin) == ("a", ("a", "b"), "mean", "exploit")
+    assert (after.parents, after.age, after.kept, after.birth) == ((70, 71), 7, "own", 2)
+    alone = replace(assign, sources=("a",))
+    assert transition(member(), Assigned(assign=alone, sources=copies("a"))).sources == ("a",)
+
+
+def test_a_copy_of_several_is_one_of_the_first() -> None:
+    assign = Assign(member=0, hyperparameters={}, sources=("a", "b"))
+    after = transition(member(birth=1), Assigned(assign=assign, sources=copies("a", "b")))
+    assert (after.start, after.sources, after.via, after.parents, after.birth) == ("a", (), "copy", (70,), 1)
+
+
+def test_what_is_still_to_be_combined_stays_so() -> None:
+    """Until it was saved: through a failure, a divergence, and a decision that only changes hyperparameters."""
+    row = member(via="mean", sources=("a", "b"), start="a", parents=(70, 71), origin="exploit")
+    for event in (Failed(error="it broke", tries=3), Release(), reported(score=None, status="diverged")):
+        after = transition(row, event)
+        assert (after.sources, after.via, after.parents) == (("a", "b"), "mean", (70, 71))
+    kept = transition(row, Assigned(assign=ASSIGN))
+    assert (kept.sources, kept.via, kept.hyperparameters) == (("a", "b"), "mean", {"x": 2.0})
+    for assign, expected in (
+        (Assign(member=0, hyperparameters={}, via="fresh"), ((), "fresh")),
+        (Assign(member=0, hyperparameters={}, sources=("c",)), ((), "copy")),
+    ):
+        other = transition(row, Assigned(assign=assign, sources=copies("c")))
+        assert (other.sources, other.via) == expected
+    assert transition(row, FellBack(source=copies("old")[0])).sources == ()
+
+
+def test_who_is_set_aside() -> None:
+    assert set_aside(member(state="quarantined"))
+    assert set_aside(transition(member(), Retired()))
+    assert not set_aside(member(state="done"))
+    assert not set_aside(member())

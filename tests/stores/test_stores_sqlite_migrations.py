@@ -73,7 +73,10 @@ def test_a_store_of_the_first_version_is_opened_with_all_that_is_in_it(old: Path
     store.migrate()
     assert version(old) == SCHEMA_VERSION
     after = rows(old)
-    new = {"intervals": {"failures": 0, "kept": None, "lost": None}, "runs": {"longest": 0.0}}
+    new = {
+        "intervals": {"failures": 0, "kept": None, "lost": None, "via": None, "opponents": "[]"},
+        "runs": {"longest": 0.0},
+    }
     assert after.pop("warren_schema") == [{"version": SCHEMA_VERSION}]
     before.pop("warren_schema")
     assert after == {name: [{**row, **new.get(name, {})} for row in table] for name, table in before.items()}

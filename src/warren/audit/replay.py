@@ -169,7 +169,7 @@ class _Past:
         self._limits = [(0, self._limit), *zip(turns, ends, strict=True)]
         self._size = int(extends[0].get("members_before", members)) if extends else members
         self._sizes = [*(int(body.get("members_before", members)) for body in extends[1:]), members]
-        self._quarantined: set[int] = set()
+        self._aside: set[int] = set()
         self._memory: Json = None
         self._version = 0
 
@@ -189,7 +189,7 @@ class _Past:
             limit=self._limit,
             memory=self._memory,
             memory_version=self._version,
-            quarantined=frozenset(self._quarantined),
+            aside=frozenset(self._aside),
         )
 
     def _go_to(self, revision: int) -> None:
@@ -204,19 +204,19 @@ class _Past:
 
     def _take(self, event: EventRow) -> None:
         body: Any = event.body
-        if event.kind == "quarantine" and event.member is not None:
-            self._quarantined.add(event.member)
+        if event.kind in ("quarantine", "retire") and event.member is not None:
+            self._aside.add(event.member)
         elif event.kind == "extend":
             self._limit = int(body["intervals"])
             self._size = self._sizes.pop(0)
-            self._quarantined -= set(body.get("revived", ()))
+            self._aside -= set(body.get("revived", ()))
         elif event.kind == "memory":
             self._memory, self._version = body, 1
         elif event.kind == "decision" and body.get("memory") is not None:
             self._memory, self._version = body["memory"], self._version + 1
 
 
-_TURNS = ("quarantine", "extend", "memory", "decision")
+_TURNS = ("quarantine", "retire", "extend", "memory", "decision")
 """Events that change what a decision sees."""
 
 

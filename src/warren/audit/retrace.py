@@ -10,7 +10,7 @@ from typing import Any
 
 from warren.checkpoints import CheckpointStore
 from warren.errors import InvalidValue, RunFailed, WarrenError
-from warren.population import IntervalRow, MemberRow, Report
+from warren.population import CheckpointRow, IntervalRow, MemberRow, Report
 from warren.state import Tree
 from warren.training import Play, Scratch, Script, Settings, Slot, Watch, perform
 
@@ -109,7 +109,7 @@ def retrace(
     """
     stage = _Stage(intervals, end, Scratch(checkpoints), observe)
     stage.set_warm(warm)
-    script = Script(settings, stage.play(), stage.states, clock=clock, saves=stage.saves)
+    script = Script(settings, stage.play(), stage.states, clock=clock, saves=stage.saves, owner=stage.owner)
 
     class Watched(Slot):
         """Tells, at its first interval, whether anything stays with its member."""
@@ -209,7 +209,9 @@ class _Stage:
 
     def _needs(self, row: IntervalRow) -> list[int]:
         own = self._kept(row)
-        return [*row.parents[:1], *([] if own is None else [own])]
+        parents = row.parents if row.via is not None else row.parents[:1]
+        met = [self._by_name[name] for name in row.opponents if name in self._by_name]
+        return [*dict.fromkeys([*parents, *met, *([] if own is None else [own])])]
 
     def _kept(self, row: IntervalRow) -> int | None:
         """The interval of its own that a recipient's remaining objects come out of."""
@@ -227,8 +229,15 @@ class _Stage:
             member=row.member, state="leased", role=row.role, group=row.group, budget=row.interval - 1,
             age=row.age - 1, hyperparameters=row.hyperparameters, start=start, saved=row.interval - 1,
             parents=row.parents, last=parent if live else None, origin=row.origin, birth=row.birth,
+            via=row.via or "copy", sources=tuple(self._names[id] for id in row.parents) if row.via is not None else (),
+            opponents=tuple(self._names[self._by_name[name]] for name in row.opponents if name in self._by_name),
             kept=kept, failures=row.failures, token="retrace", worker="retrace",
         )  # fmt: skip
+
+    def owner(self, name: str) -> CheckpointRow:
+        """Whose state one of the scratch is."""
+        row = next(self._intervals[id] for id, known in self._names.items() if known == name)
+        return CheckpointRow(name=name, digest="", size=0, member=row.member, interval=row.interval, source=row.id)
 
     def _take(self, row: IntervalRow, report: Report | None, left: int) -> None:
         saved = None if report is None else report.checkpoint

@@ -113,6 +113,8 @@ def _interval(row: IntervalRow, by_id: Mapping[int, IntervalRow]) -> Iterator[st
         yield f"{where}: it is fresh, with age {row.age} and parents {row.parents}"
     if row.origin in ("exploit", "rescue") and not row.parents:
         yield f"{where}: it is a copy of nothing"
+    if row.via is not None and row.origin not in ("exploit", "rescue"):
+        yield f"{where}: it is combined by {row.via}, and its origin is {row.origin}"
 
 
 def _member(
@@ -130,6 +132,8 @@ def _member(
     if row.budget != len(reports) or row.budget > run.limit:
         yield f"{where}: its budget is {row.budget} of {run.limit}, and it has {len(reports)} intervals"
         return
+    if row.sources and row.sources[0] != row.start:
+        yield f"{where}: it starts from {row.start}, and combines {row.sources}"
     for name in (row.start, row.kept, *row.sources, *row.opponents):
         if row.state == "leased" and name in lost:
             continue  # its worker loaded it before it was found damaged, or will find out when it does
@@ -157,8 +161,10 @@ def _state(row: MemberRow, reports: list[IntervalRow], checkpoints: Mapping[str,
     age = (0 if start is None else start.age) + len(provisional)
     if (row.start is None or start is not None) and row.age != age:
         yield f"{where}: its age is {row.age}, and its state's {age}"
-    parents = () if start is None or start.source is None else (start.source,)
-    if (row.start is None or start is not None) and row.parents != parents:
+    made_of = [checkpoints.get(name) for name in row.sources] or [start]
+    parents = tuple(one.source for one in made_of if one is not None and one.source is not None)
+    known = row.start is None or None not in made_of
+    if known and row.parents != parents:
         yield f"{where}: its parents are {row.parents}, and its state's {parents}"
     newest = max((report for report in reports if report.checkpoint is not None), default=None, key=_number)
     if row.origin == "continue" and (newest is None or row.start != newest.checkpoint):

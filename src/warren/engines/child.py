@@ -22,6 +22,7 @@ from warren.engines.progress import WAITS, Waits
 from warren.engines.shared import Standing, nameless
 from warren.errors import InvalidValue, RunFailed, WarrenError
 from warren.stores.folder import folder_of
+from warren.training.record import named
 from warren.values import dump
 
 
@@ -48,7 +49,7 @@ class Child:
         self._said = b""
         self._killed = self._closed = False
         self._oom = oom_kills(*oom_texts())
-        parcel = _parcel(job) if job.entry.kind == "parcel" else b""
+        parcel = b"" if job.entry.kind != "parcel" and named(job.settings) else _parcel(job)
         with contextlib.ExitStack() as opened:  # what is open is closed where the process cannot be started
             try:
                 self._start(job, location, parcel, opened)
@@ -190,9 +191,9 @@ def _parcel(job: Job) -> bytes:
     import cloudpickle
 
     try:
-        return bytes(cloudpickle.dumps((job.train, job.settings)))
+        return bytes(cloudpickle.dumps((job.train if job.entry.kind == "parcel" else None, job.settings)))
     except Exception as error:
         raise InvalidValue(
-            f"the training function cannot be sent to workers ({type(error).__name__}: {error}); define it at the "
-            "top level of a file"
+            f"the training function, or a function that the strategy or the space was given, cannot be sent to workers "
+            f"({type(error).__name__}: {error}); define it at the top level of a file"
         ) from error

@@ -78,18 +78,18 @@ class Front:
         run: As the record has it.
         rows: The members that are held, by number.
         log: What the record tells.
-        quarantined: Numbers of the members that are quarantined.
+        aside: Numbers of the members that are set aside.
     """
 
     def __init__(
-        self, settings: Settings, run: RunRow, rows: Mapping[int, MemberRow], log: Log, quarantined: frozenset[int]
+        self, settings: Settings, run: RunRow, rows: Mapping[int, MemberRow], log: Log, aside: frozenset[int]
     ) -> None:
         self.settings = settings
         self.run = run
         self.log = log
         self.rows = dict(rows)
         self._known = dict(rows)
-        self._quarantined = quarantined
+        self._aside = aside
         self._serial = 0
         # On the device is what diverged; the record goes on from what was saved before.
         self._spoilt: set[int] = set()
@@ -112,7 +112,7 @@ class Front:
         for member in members:
             row = self.rows[member]
             if row.budget >= row.due and member not in self._decided:
-                view = view_for(row, self.settings, self.run, self.log, self._quarantined)
+                view = view_for(row, self.settings, self.run, self.log, self._aside)
                 plans[member] = decide(self.settings.strategy, view, self.settings.seed)
         if not all(self._simple(member, plan) for member, plan in plans.items()):
             return False
@@ -120,7 +120,9 @@ class Front:
             row = self.rows[member]
             for action in plan.actions:
                 if isinstance(action, Assign):
-                    self.rows[member] = transition(row, Assigned(assign=action, source=self._source(action)))
+                    source = self._source(action)
+                    sources = () if source is None else (source,)
+                    self.rows[member] = transition(row, Assigned(assign=action, sources=sources))
             self._spoilt.discard(member)
             due = row.budget + max(1, plan.intervals)
             self._decided[member] = Decision(plan=plan) if plan.actions else Decision(due=due)
@@ -132,7 +134,7 @@ class Front:
             self.rows[decided.row.member] = decided.row
             if decided.due is not None:
                 self._decided[decided.row.member] = Decision(due=decided.due)
-        self.run, self._quarantined = decided.run, decided.quarantined
+        self.run, self._aside = decided.run, decided.aside
 
     def row(self, member: int) -> MemberRow:
         """A member as it stands, or stood when it was let go."""
@@ -232,7 +234,7 @@ class Front:
             elif row.state != "leased":
                 del self.rows[member]
                 if row.state == "quarantined":
-                    self._quarantined |= {member}
+                    self._aside |= {member}
         if self.log.crowded:
             self.log.prune(min((row.budget for row in self.rows.values()), default=self.run.limit))
         return found

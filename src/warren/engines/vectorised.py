@@ -28,11 +28,12 @@ from warren.errors import (
     WarrenError,
 )
 from warren.population import EventRow, Log, MemberRow, changed
-from warren.stacked import Lift, Outcome, Stack, columns
+from warren.stacked import Lift, Outcome, Stack, columns, nested
 from warren.stacked.loop import LoopLift
 from warren.state import Tree
 from warren.stores import Round as Written
 from warren.training import Liftable, Rng, Settings, StackedTask, Task
+from warren.training.combining import combined, to_combine
 from warren.training.member import birth_rng, interval_keys
 from warren.training.rng import seed_everything
 from warren.training.turns import decide_in, give_up, take_in, unloadable
@@ -93,6 +94,12 @@ class Vectorised:
             raise InvalidValue(
                 f"hyperparameter {rebuilt[0]!r} is declared with rebuild=True: it shapes the state, and all members of "
                 "one program have one shape; take it out of the space, or use engine='processes'"
+            )
+        if job.settings.space.conditions:
+            name, needs = min(job.settings.space.conditions.items())
+            raise InvalidValue(
+                f"hyperparameter {name!r} exists only with certain values of {min(needs)!r}: in one program all "
+                "members have all hyperparameters; take the condition out, or use engine='processes'"
             )
         with present(job, self.waits, __file__) as here:
             worker = _Worker(self, job, task, here)
@@ -160,11 +167,11 @@ class _Worker:
             return True
         self._pause = 0.05
         self._here.begins()
-        front = Front(settings, claimed.run, claimed.rows, log, claimed.quarantined)
+        front = Front(settings, claimed.run, claimed.rows, log, claimed.aside)
         for member in front.turn():
             row = front.rows[member]
             if row.budget >= row.due:
-                decided = decide_in(store, settings, log, row, front.run, claimed.quarantined)
+                decided = decide_in(store, settings, log, row, front.run, claimed.aside)
                 if decided.row is None:
                     return True
                 front.committed(decided)
@@ -187,6 +194,9 @@ class _Worker:
                 fresh[place] = (birth_rng(settings, row).seed, row.hyperparameters)
                 continue
             try:
+                if to_combine(row):
+                    stored[place] = _state(self._combined(row))
+                    continue
                 if row.start not in loaded:
                     loaded[row.start] = states.load(row.start)
             except (CheckpointDamaged, CheckpointMissing) as error:
@@ -198,6 +208,18 @@ class _Worker:
             if not self._lifts:
                 self._lifts = self._lifted(front.rows[members[0]])
             return Stack(self._lifts, len(members), chunk=self._how.chunk, fresh=fresh, stored=stored)
+
+    def _combined(self, row: MemberRow) -> Tree:
+        """A state that is made of several, as a slot makes it."""
+        settings = self._job.settings
+        seed = birth_rng(settings, row).seed
+
+        def fresh() -> Tree:
+            seed_everything(seed)
+            return {"state": self._task.fresh(seed, nested(row.hyperparameters))}
+
+        with self._one_program():
+            return combined(settings, row, self._job.states, interval_keys(settings, row), fresh)
 
     def _lifted(self, row: MemberRow) -> list[Lift]:
         """The task on each device."""

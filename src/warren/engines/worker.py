@@ -1,6 +1,6 @@
 """A worker process: ``python -m warren.engines.worker``, started by a supervisor and never by hand.
 
-Standard input is the supervisor's: a parcel first where the training function travels by one, then a line when the
+Standard input is the supervisor's: a parcel first where something without a name travels by one, then a line when the
 worker shall stop after its interval. Its end means that the supervisor is gone, which is the same wish; and since
 nobody then sees a hang any more, the worker ends itself where its interval does not end in time. User code does not
 get to see that pipe: its standard input is empty.
@@ -121,15 +121,14 @@ def _work(order: dict[str, Any]) -> None:
 
 
 def _request(store: SQLiteStore, entry: Entry, parcel: bytes) -> tuple[Train, Settings]:
-    if parcel:
-        import cloudpickle
-
-        # From the user's own process over a pipe, never from the store.
-        train, settings = cloudpickle.loads(parcel)
-        return train, settings
     loaded = Loaded(entry)
-    train = loaded.train()
-    return train, settings_of(store.config(), loaded.find())
+    if not parcel:
+        return loaded.train(), settings_of(store.config(), loaded.find())
+    import cloudpickle
+
+    # From the user's own process over a pipe, never from the store.
+    train, settings = cloudpickle.loads(parcel)
+    return loaded.train() if train is None else train, settings
 
 
 def _control() -> int:

@@ -18,7 +18,7 @@ from warren.population.rows import (
     recorded_member,
 )
 from warren.population.stop import Stop, better
-from warren.population.transition import boundary, interval_of, transition
+from warren.population.transition import boundary, interval_of, set_aside, transition
 from warren.population.view import View
 
 __all__ = [
@@ -52,5 +52,6 @@ __all__ = [
     "record_of",
     "recorded_member",
     "retained",
+    "set_aside",
     "transition",
 ]

@@ -61,6 +61,7 @@ class Log:
         self._sign = 1.0 if goal == "max" else -1.0
         self._history = history
         self._reports: dict[int, list[IntervalRow]] = {}
+        self._by_id: dict[int, IntervalRow] = {}
         self._cached: dict[int, _Table] = {}
         self._added = 0
         self.revision = 0
@@ -75,6 +76,7 @@ class Log:
             reports = self._reports.setdefault(row.member, [])
             if row.interval > latest and row.voided is None and (not reports or reports[-1].interval < row.interval):
                 reports.append(row)  # as nearly all do: past what its member and all facts at hand have come to
+                self._by_id[row.id] = row
                 self._added += 1
             else:
                 self._put(row, reports)
@@ -113,7 +115,10 @@ class Log:
             # What is loadable stays, however old: the checkpoint is there and may be asked for.
             needed = retained(reports)
             oldest = bisect_right(reports, needed[0].interval - 1, key=_interval) if needed else len(reports)
-            del reports[: min(keep, max(0, len(reports) - 2), oldest)]
+            forgotten = min(keep, max(0, len(reports) - 2), oldest)
+            for row in reports[:forgotten]:
+                self._by_id.pop(row.id, None)
+            del reports[:forgotten]
 
     def members(self) -> Iterable[int]:
         """Members that have reported."""
@@ -135,6 +140,16 @@ class Log:
             if reports[place].status != "pending":
                 return reports[place]
         return None
+
+    def lineage(self, row: IntervalRow) -> list[IntervalRow]:
+        """A report and those that its state came out of, newest first, as far back as they are known.
+
+        Of several parents the first is followed.
+        """
+        found = [row]
+        while row.parents and (parent := self._by_id.get(row.parents[0])) is not None:
+            found.append(row := parent)
+        return found
 
     def loadable(self, member: int, at: int) -> IntervalRow | None:
         """The report whose checkpoint is copied from a member by one that stands at an interval.
@@ -174,12 +189,15 @@ class Log:
         if row.voided is not None:
             if known and reports[place - 1].id == row.id:
                 del reports[place - 1]
+                self._by_id.pop(row.id, None)
             self._forget(row.interval)  # a lease was lost with work that had been reported
         elif known:
-            reports[place - 1] = row
+            self._by_id.pop(reports[place - 1].id, None)
+            reports[place - 1] = self._by_id[row.id] = row
             self._forget(row.interval)  # a score came late, or a checkpoint was found damaged
         else:
             reports.insert(place, row)
+            self._by_id[row.id] = row
             self._added += 1
             if row.status != "pending":
                 for at, table in self._cached.items():

@@ -16,12 +16,13 @@ class Assign:
         member: Who.
         hyperparameters: What it trains with from now on, complete.
         sources: Names of the checkpoints that its state is made of.
-        via: ``copy`` of the first source; ``keep`` its own state; ``fresh`` from its seed; or the name of a hook on
-            states (a mean of the sources, a distillation).
+        via: ``copy`` of the first source; ``keep`` its own state; ``fresh`` from its seed; or the name of a hook that
+            makes one state of all sources: ``mean``, ``crossover``, or one of the strategy's own (see
+            `warren.strategies.hooks`).
         intervals: How many intervals until the next decision.
         group: Sub-population; None leaves it.
         role: What it is for; None leaves it.
-        opponents: Checkpoints that are handed to its intervals.
+        opponents: Checkpoints that are handed to its intervals, until its next assignment.
         tag: A note that comes back in the log.
     """
 
@@ -34,6 +35,11 @@ class Assign:
     role: str | None = None
     opponents: tuple[str, ...] = ()
     tag: Json = None
+
+    @property
+    def combines(self) -> bool:
+        """Whether the state is to be made by a hook."""
+        return self.via not in ("copy", "keep", "fresh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,6 @@ def own_assignment(plan: Plan, member: int) -> Assign | None:
     if plan.memory is not None or len(plan.actions) != 1:
         return None
     action = plan.actions[0]
-    if not isinstance(action, Assign) or action.member != member or action.via not in ("copy", "keep", "fresh"):
+    if not isinstance(action, Assign) or action.member != member or action.combines:
         return None
     return action

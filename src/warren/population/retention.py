@@ -9,7 +9,8 @@ def most_checkpoints(population: int, workers: int, pins: int = 0) -> int:
     Each member keeps those of its two newest boundaries. Each worker adds one inside a stretch, one that its member
     copied and the donor no longer needs, the member's own from before that copy, and the one that it is writing. Then
     there is the best of all time, and what is pinned. Where an interruption or a failure meets members inside a stretch
-    of several intervals, each of them may keep one more until it is trained again.
+    of several intervals, each of them may keep one more until it is trained again. What a strategy combines, or hands
+    to members as opponents, comes on top where its owner needs it no more.
 
     Args:
         population: Members.

@@ -34,9 +34,10 @@ class MemberRow:
         origin: How it came by `start`.
         kept: Its own checkpoint from before an exploit, for tracked objects that are not copied.
         via: How `start` was made of its sources: ``copy``, ``keep``, ``fresh`` or the name of a hook.
-        sources: Checkpoints that a combination is made of, where there are several.
+        sources: Checkpoints that the hook is to combine when its next interval begins, `start` the first of them;
+            empty for all other ways.
         opponents: Checkpoints that are handed to its intervals.
-        birth: How many times it was made afresh; keys the seed of its objects.
+        birth: How many times it was made afresh, or of others; keys the seed of its objects.
         failures: Failures in a row.
         token: The lease, or None.
         worker: Who holds the lease, or None.
@@ -83,9 +84,10 @@ class IntervalRow:
         member: Who trained.
         interval: The member's budget after it, from 1.
         age: The age of the state after it, from 1.
-        birth: Which fresh start of the member the state goes back to, for a fresh origin.
-        parents: Intervals that the state before it came out of.
+        birth: Which fresh start of the member the state goes back to, for a fresh origin or a combination.
+        parents: Intervals that the state before it came out of, the first one first.
         origin: How the member came by the state before it.
+        via: Name of the hook that made the state before it of its parents' states, or None where there was none.
         hyperparameters: What was trained with.
         score: The reported score, finite, or None.
         status: ``ok``; ``pending`` where the score comes later; ``diverged`` where it was not finite.
@@ -94,6 +96,7 @@ class IntervalRow:
         curve: Scores inside the interval as (fraction, score).
         metrics: Other numbers by name.
         cost: Declared units of compute; 1 for a plain interval.
+        opponents: Checkpoints that it was handed.
         results: Scores against opponents by checkpoint.
         checkpoint: Name of the state after it, or None where none was due.
         boundary: The strategy decides after it.
@@ -120,6 +123,7 @@ class IntervalRow:
     birth: int = 0
     parents: tuple[int, ...] = ()
     origin: Origin = "continue"
+    via: str | None = None
     hyperparameters: dict[str, Any]
     score: float | None = None
     status: Status = "ok"
@@ -128,6 +132,7 @@ class IntervalRow:
     curve: tuple[tuple[float, float], ...] | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     cost: float = 1.0
+    opponents: tuple[str, ...] = ()
     results: dict[str, float] | None = None
     checkpoint: str | None = None
     boundary: bool = True
@@ -229,8 +234,8 @@ class EventRow:
     """Something that happened and is not a report: a decision, a failure, a lost worker, a warning.
 
     Attributes:
-        kind: ``decision``, ``failure``, ``lost``, ``quarantine``, ``dropped``, ``damaged``, ``warning``, ``stop``,
-            ``extend``, ``memory``.
+        kind: ``decision``, ``failure``, ``lost``, ``quarantine``, ``retire``, ``dropped``, ``damaged``, ``warning``,
+            ``stop``, ``extend``, ``memory``.
         member: Whom it is about, or None.
         body: What there is to say, as JSON.
         revision: Of the run.

@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -36,10 +36,10 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Assigned:
-    """A decision gives the member its next state. `source` is the checkpoint of its first source, if any."""
+    """A decision gives the member its next state. `sources` are the checkpoints that it names, in its order."""
 
     assign: Assign
-    source: CheckpointRow | None = None
+    sources: Sequence[CheckpointRow] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,7 @@ def transition(row: MemberRow, event: Event) -> MemberRow:
     if isinstance(event, Claim):
         return changed(_rolled_back(row), state="leased", token=event.token, worker=event.worker, hold=None)
     if isinstance(event, Assigned):
-        return _assign(row, event.assign, event.source)
+        return _assign(row, event.assign, event.sources)
     if isinstance(event, Reported):
         return _report(row, event)
     if isinstance(event, Failed):
@@ -195,12 +195,17 @@ def stranded(row: MemberRow) -> bool:
     return row.origin == "fallback" and row.start is None
 
 
+def set_aside(row: MemberRow) -> bool:
+    """Whether decisions do not count on the member any more: quarantined, or retired by one of them."""
+    return row.state == "quarantined" or row.role == "retired"
+
+
 def _rolled_back(row: MemberRow) -> MemberRow:
     """The member at its newest kept state; what was provisional is gone."""
     return changed(row, budget=row.saved, age=row.age - (row.budget - row.saved), last=None)
 
 
-def _assign(row: MemberRow, assign: Assign, source: CheckpointRow | None) -> MemberRow:
+def _assign(row: MemberRow, assign: Assign, sources: Sequence[CheckpointRow]) -> MemberRow:
     row = changed(
         row,
         hyperparameters=assign.hyperparameters,
@@ -209,26 +214,28 @@ def _assign(row: MemberRow, assign: Assign, source: CheckpointRow | None) -> Mem
         role=row.role if assign.role is None else assign.role,
         opponents=assign.opponents,
         tag=assign.tag,
-        via=assign.via,
         next=None,
     )
     if assign.via == "keep":
-        return row
-    if assign.via == "fresh" or source is None:
+        return row if row.sources else changed(row, via="keep")  # what is still to be combined, will be
+    if assign.via == "fresh" or not sources:
         return changed(
-            row, start=None, saved=row.budget, age=0, parents=(), last=None, origin="fresh", sources=(),
+            row, start=None, saved=row.budget, age=0, parents=(), last=None, origin="fresh", sources=(), via="fresh",
             birth=row.birth + (1 if row.budget or row.failures else 0), kept=None,
         )  # fmt: skip
+    source, used = sources[0], sources if assign.combines else sources[:1]
     return changed(
         row,
         start=source.name,
         saved=row.budget,
         age=source.age,
-        parents=() if source.source is None else (source.source,),
+        parents=tuple(one.source for one in used if one.source is not None),
         last=None,
         origin="warm" if source.member is None else "rescue" if row.failures or stranded(row) else "exploit",
         kept=row.kept if row.origin in ("exploit", "rescue") else row.start,  # what it copied last is not its own
-        sources=assign.sources if len(assign.sources) > 1 else (),
+        via=assign.via,
+        sources=assign.sources if assign.combines else (),
+        birth=row.birth + assign.combines,
     )
 
 
@@ -299,6 +306,7 @@ def interval_of(held: MemberRow, report: Report, *, limit: int, revision: int) -
         birth=held.birth,
         parents=held.parents if held.last is None else (held.last,),
         origin=held.origin if held.last is None else "continue",
+        via=held.via if held.sources and held.last is None else None,
         hyperparameters=held.hyperparameters,
         score=report.score,
         status=report.status,
@@ -307,6 +315,7 @@ def interval_of(held: MemberRow, report: Report, *, limit: int, revision: int) -
         curve=report.curve,
         metrics=report.metrics,
         cost=report.cost,
+        opponents=held.opponents,
         results=report.results,
         checkpoint=None if report.checkpoint is None else report.checkpoint.name,
         boundary=boundary(held, report, limit),

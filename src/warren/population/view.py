@@ -34,7 +34,7 @@ class View:
         limit: Intervals for each member.
         memory: The strategy's own state, as its last plan left it.
         memory_version: Counts the changes of `memory`.
-        quarantined: Members that were set aside; see `Log.facts`.
+        aside: Members that were set aside: quarantined or retired; see `Log.facts`.
 
     Attributes:
         at: The interval that members are compared at: the last one of the member that is due.
@@ -52,7 +52,7 @@ class View:
         limit: int,
         memory: Json = None,
         memory_version: int = 0,
-        quarantined: frozenset[int] = frozenset(),
+        aside: frozenset[int] = frozenset(),
     ) -> None:
         self.space = space
         self.goal = goal
@@ -66,13 +66,13 @@ class View:
         self.revision = log.revision
         self._log = log
         self._facts: Facts | None = None
-        self._quarantined = quarantined
+        self._aside = aside
 
     @property
     def facts(self) -> Facts:
         """Reports at equal progress, as arrays over the members that have one."""
         if self._facts is None:
-            self._facts = self._log.facts(self.at, without=self._quarantined)
+            self._facts = self._log.facts(self.at, without=self._aside)
         return self._facts
 
     @property
@@ -90,6 +90,17 @@ class View:
     def reports(self, member: int) -> Sequence[IntervalRow]:
         """All reports of a member that are at or before `at`, oldest first."""
         return self._log.reports(member, self.at)
+
+    def lineage(self, row: IntervalRow) -> Sequence[IntervalRow]:
+        """A report and those that its state came out of, newest first, as far back as the log reaches.
+
+        That is to a fresh state, or some 64 intervals (`Settings.history`). Where a state was made of several, the
+        first parent is followed. The members along it may be others.
+
+        Args:
+            row: A report of this view's.
+        """
+        return self._log.lineage(row)
 
     def source(self, member: int) -> IntervalRow | None:
         """The report of a member whose checkpoint can be copied now, or None."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from warren.errors import CheckpointError
+from warren.errors import CheckpointError, InvalidValue
 from warren.population import Assign, MemberRow, Plan, changed
 from warren.preflight import exact, words
 from warren.preflight.compare import Difference, Outcome, compare, differences, part
@@ -130,8 +130,10 @@ class Check:
                 self._read = frozenset(self._watch.ever)
                 other = next(one for one in self._rows if one is not row)
                 # It meets the same objects: what shapes them must be the same.
-                shape = {name: row.hyperparameters[name] for name in self._settings.space.rebuild}
-                other = changed(other, hyperparameters={**other.hyperparameters, **shape})
+                values = self._settings.space.merged(
+                    row.hyperparameters, other.hyperparameters, np.random.default_rng(0)
+                )
+                other = changed(other, hyperparameters=values)
                 return row, outcomes[0], outcomes[1], other
         self.findings.append(words.diverged(candidates[0].member, len(candidates)))
         raise _Over
@@ -220,14 +222,14 @@ class Check:
     def _vary(self, row: MemberRow, names: Iterable[str], outcomes: list[Outcome], *, fresh: bool = False) -> Play:
         begun = not fresh
         for name in names:
-            if name not in self._read:
+            if name not in self._read or name not in row.hyperparameters:
                 continue  # with these values the loop has no use for it
             value, tried = row.hyperparameters[name], []
-            for one in variants(self._settings.space[name], value, np.random.default_rng(0)):
+            for one, values in self._varied(row.hyperparameters, name, value):
                 if fresh and begun:
                     yield None
                 begun = True
-                report = yield changed(row, hyperparameters={**row.hyperparameters, name: one})
+                report = yield changed(row, hyperparameters=values)
                 tried.append(one)
                 changed_outcome = Outcome.of(report)
                 kinds = self._kinds.found
@@ -239,6 +241,14 @@ class Check:
                 if tried:
                     later = self._tolerance > 0 or comes_later(name)
                     self.findings.append(words.no_effect(name, value, tried, "note" if later else "fault"))
+
+    def _varied(self, old: dict[str, Any], name: str, value: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Other values of a hyperparameter, each with the legal hyperparameters that it is among."""
+        space = self._settings.space
+        fixed = {name} if name in space.rebuild else space.rebuild | {name}
+        for one in variants(space[name], value, np.random.default_rng(0)):
+            with contextlib.suppress(InvalidValue):  # the constraints leave no room for it
+                yield one, space.repaired({**old, name: one}, np.random.default_rng(0), fixed=fixed)
 
     def _rebuilt(self, row: MemberRow, first: Outcome) -> None:
         """The first interval with objects that are made for another value."""

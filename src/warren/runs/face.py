@@ -77,7 +77,7 @@ def run(
 
     Args:
         train: The training function, ``train(slot)``, or a `Task`.
-        space: Hyperparameters by name: `Float`, `Int`, `Choice`, or mappings of them.
+        space: Hyperparameters by name: `Float`, `Int`, `Choice`, `When`, or mappings of them; or a `Space`.
         goal: ``"max"`` or ``"min"``: which scores are better.
         population: Members.
         intervals: Intervals for each member.

@@ -74,12 +74,21 @@ def first_plan(settings: Settings, initial: Iterable[Mapping[str, Any]]) -> Plan
     if len(given) > settings.population:
         raise InvalidValue(f"initial has {len(given)} entries, but population={settings.population}")
     actions = tuple(
-        replace(action, hyperparameters={**action.hyperparameters, **given[action.member]})
+        replace(action, hyperparameters=_with(given[action.member], action, settings))
         if isinstance(action, Assign) and action.member < len(given)
         else action
         for action in plan.actions
     )
     return replace(plan, actions=actions)
+
+
+def _with(given: Mapping[str, Any], action: Assign, settings: Settings) -> dict[str, Any]:
+    """A first assignment's hyperparameters with the user's own among them, which stay as they are."""
+    rng = Keys(seed=settings.seed, member=action.member, interval=0).generator("initial")
+    try:
+        return settings.space.repaired({**action.hyperparameters, **given}, rng, fixed=given)
+    except InvalidValue as error:
+        raise InvalidValue(f"initial[{action.member}]: {error}") from None
 
 
 def warm_state(warm_start: Trained | Result | str | os.PathLike[str] | None) -> Tree | None:

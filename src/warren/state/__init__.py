@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from warren.state.adapters import Adapter, adapt
 from warren.state.codec import Buffer, Chunk, Encoded, decode, digest, encode, encode_stacked
+from warren.state.combine import Arrays, combine_leaves
 from warren.state.leaves import Hosted, clone, hosted
-from warren.state.tree import Tree
+from warren.state.tree import Path, Tree
 
 __all__ = [
     "Adapter",
+    "Arrays",
     "Buffer",
     "Chunk",
     "Encoded",
     "Hosted",
+    "Path",
     "Tree",
     "adapt",
     "clone",
+    "combine_leaves",
     "decode",
     "digest",
     "encode",

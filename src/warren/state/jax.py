@@ -37,6 +37,11 @@ def array_leaf(array: Any) -> tuple[str, Leaf]:
     return "j", _describe(array)._replace(identity=("jax", id(array)))
 
 
+def floating(array: Any) -> bool:
+    """See `warren.state.leaves.floating`; keys are none."""
+    return bool(jax.dtypes.issubdtype(array.dtype, np.inexact))
+
+
 def hosted(array: Any) -> Hosted:
     """See `warren.state.leaves.hosted`."""
     tag, leaf = array_leaf(array)

@@ -197,6 +197,34 @@ def clone(tree: Tree) -> Tree:
     return map_leaves(copy_leaf, tree)
 
 
+def floating(value: object) -> bool:
+    """Whether a value is an array of floating or complex numbers, of any framework; NumPy's scalars are."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.dtype.kind in "fc" or value.dtype.name in _ML_CODES
+    if is_torch(value, "Tensor"):
+        return bool(_torch_room().floating(value))
+    return is_jax_array(value) and bool(_jax_room().floating(value))
+
+
+def widened(value: Any) -> npt.NDArray[Any]:
+    """A floating array as float64 or complex128 in the host's memory, a copy."""
+    if is_torch(value, "Tensor"):
+        array: npt.NDArray[Any] = _torch_room().widened(value)
+        return array
+    array = np.asarray(value)
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
+def narrowed(array: npt.NDArray[Any], like: Any) -> Any:
+    """What `widened` gave, as an array of another one's framework, type and device."""
+    if is_torch(like, "Tensor"):
+        return _torch_room().narrowed(array, like)
+    made = array.astype(like.dtype)
+    if is_jax_array(like):
+        return _jax_room().array(made, None)
+    return made[()] if isinstance(like, np.generic) else made
+
+
 def numpy_leaf(array: npt.NDArray[Any]) -> Leaf:
     """Describe a NumPy array of any layout; big-endian numbers are stored, and come back, little-endian.
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn.parameter import is_lazy
 from torch.utils import _python_dispatch
@@ -92,6 +94,23 @@ def tensor_leaf(tensor: torch.Tensor) -> Leaf:
         lazy = (tensor.is_conj(), tensor.is_neg())
         identity = ("torch", tensor.device, tensor.data_ptr(), dtype, shape, tensor.stride(), lazy)
     return Leaf(code, shape, nbytes, identity, view, partial(tensor_bytes, tensor))
+
+
+def floating(tensor: torch.Tensor) -> bool:
+    """See `warren.state.leaves.floating`."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def widened(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """See `warren.state.leaves.widened`."""
+    wide = tensor.detach().to("cpu", torch.complex128 if tensor.is_complex() else torch.float64, copy=True)
+    array: npt.NDArray[Any] = wide.resolve_conj().resolve_neg().numpy()
+    return array
+
+
+def narrowed(array: npt.NDArray[Any], like: torch.Tensor) -> torch.Tensor:
+    """See `warren.state.leaves.narrowed`."""
+    return torch.from_numpy(np.array(array)).to(like.device, like.dtype)
 
 
 def hosted(tensor: torch.Tensor) -> Hosted:

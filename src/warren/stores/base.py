@@ -28,14 +28,14 @@ class Turn:
         ended: Why there is nothing more to do in this run, or None: then a member may be free later.
         run: The run as of this revision.
         news: Reports that are new or have changed since the revision that the worker knew.
-        quarantined: Numbers of the members that are quarantined.
+        aside: Numbers of the members that are set aside: quarantined or retired.
     """
 
     row: MemberRow | None
     ended: str | None
     run: RunRow
     news: Sequence[IntervalRow]
-    quarantined: frozenset[int] = frozenset()
+    aside: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +65,14 @@ class Round:
         ended: Why there is nothing more to do, or None: then it holds members, or some may be free later.
         run: The run as of this revision.
         news: Reports that are new or have changed since the revision that the worker knew, its own among them.
-        quarantined: Numbers of the members that are quarantined.
+        aside: Numbers of the members that are set aside: quarantined or retired.
     """
 
     rows: Mapping[int, MemberRow]
     ended: str | None
     run: RunRow
     news: Sequence[IntervalRow]
-    quarantined: frozenset[int] = frozenset()
+    aside: frozenset[int] = frozenset()
 
 
 class Store(Protocol):

@@ -90,8 +90,8 @@ class Batch:
     def claimable(self, synchronous: bool) -> Iterator[MemberRow]:
         return self._members.claimable(synchronous)
 
-    def quarantined(self) -> frozenset[int]:
-        return self._members.quarantined()
+    def aside(self) -> frozenset[int]:
+        return self._members.aside()
 
     def active(self) -> bool:
         return self._members.active()

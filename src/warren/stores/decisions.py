@@ -53,18 +53,12 @@ def acted(rows: Rows, action: Action, held: MemberRow | None, revision: int, see
     record: Json = dump(action)
     if isinstance(action, (Assign, Hold, Retire)):
         row = rows.member(action.member)
-        if isinstance(action, Assign) and action.via not in ("copy", "keep", "fresh"):
-            raise InvalidValue(
-                f"Assign: via={action.via!r} must be 'copy', 'keep' or 'fresh'; no engine combines states"
-            )
-        source = _source(rows, action) if isinstance(action, Assign) else None
-        if isinstance(action, Assign) and action.sources and source is None:
-            raise StaleView(f"checkpoint {action.sources[0]} can no longer be loaded; decide again")
+        sources = _sources(rows, action) if isinstance(action, Assign) else ()
         if row is None:
             if not isinstance(action, Assign):
                 raise InvalidValue(f"the plan names member {action.member}, which does not exist")
             fresh = MemberRow(member=action.member, hyperparameters=action.hyperparameters, revision=revision)
-            rows.add_member(transition(fresh, Assigned(assign=action, source=source)))
+            rows.add_member(transition(fresh, Assigned(assign=action, sources=sources)))
             return record
         mine = held is not None and row.member == held.member
         why = "the member has changed since the view" if row.revision > seen else None
@@ -85,16 +79,14 @@ def acted(rows: Rows, action: Action, held: MemberRow | None, revision: int, see
         elif isinstance(action, Hold):
             row = transition(row, Held(until=action.until))
         elif isinstance(action, Retire):
-            row = transition(row, Retired())
+            row = _retired(rows, row, revision)
         else:
-            row = transition(row, Assigned(assign=action, source=source))
+            row = transition(row, Assigned(assign=action, sources=sources))
         if token is not None and row.token is None:
             row = whole(rows, row)
         rows.put_member(changed(row, revision=revision), token)
         return record
-    found = rows.checkpoint(action.checkpoint)
-    if found is None or found.dropped is not None:
-        raise StaleView(f"checkpoint {action.checkpoint} can no longer be loaded; decide again")
+    found = _loadable(rows, action.checkpoint)
     rows.put_checkpoint(changed(found, pinned=isinstance(action, Pin)))
     return record
 
@@ -105,24 +97,48 @@ def landed(rows: Rows, row: MemberRow, revision: int) -> MemberRow:
     if kind.endswith(":Hold") and isinstance(row.next, dict):
         return changed(transition(row, Held(until=min(int(str(row.next["until"])), row.budget))), next=None)
     if kind.endswith(":Retire"):
-        return changed(transition(row, Retired()), next=None)
+        return changed(_retired(rows, row, revision), next=None)
     assign = Assign(**_assign_fields(row.next))
-    source = _source(rows, assign)
-    if assign.sources and source is None:
-        body: Json = {"action": row.next, "why": "its source is gone"}
+    try:
+        sources = _sources(rows, assign)
+    except StaleView as stale:
+        body: Json = {"action": row.next, "why": str(stale).partition(";")[0]}
         rows.add_event(EventRow(kind="dropped", member=row.member, body=body, revision=revision))
         return changed(row, next=None)
-    return transition(row, Assigned(assign=assign, source=source))
+    return transition(row, Assigned(assign=assign, sources=sources))
 
 
-def _source(rows: Rows, assign: Assign) -> CheckpointRow | None:
-    first = None
-    for name in assign.sources:
-        found = rows.checkpoint(name)
-        if found is None or found.dropped is not None:
-            return None
-        first = first or found
-    return first
+def _retired(rows: Rows, row: MemberRow, revision: int) -> MemberRow:
+    rows.add_event(EventRow(kind="retire", member=row.member, revision=revision))
+    return transition(row, Retired())
+
+
+def _sources(rows: Rows, assign: Assign) -> list[CheckpointRow]:
+    """The checkpoints that an assignment names as its sources.
+
+    Raises:
+        InvalidValue: There is nothing to combine, or a state that no interval of this run ended in.
+        StaleView: One of them, or of the opponents, can no longer be loaded.
+    """
+    found = [_loadable(rows, name) for name in assign.sources]
+    for name in assign.opponents:
+        _loadable(rows, name)
+    if assign.combines and not found:
+        raise InvalidValue(f"Assign: via={assign.via!r} combines states, and sources is empty; name at least one")
+    outside = next((one.name for one in found if assign.combines and one.source is None), None)
+    if outside is not None:
+        raise InvalidValue(
+            f"Assign: via={assign.via!r} combines states that intervals of this run ended in, and {outside} is the one "
+            "that the run was started from; copy it instead"
+        )
+    return found
+
+
+def _loadable(rows: Rows, name: str) -> CheckpointRow:
+    found = rows.checkpoint(name)
+    if found is None or found.dropped is not None:
+        raise StaleView(f"checkpoint {name} can no longer be loaded; decide again")
+    return found
 
 
 def _assign_fields(record: Json) -> dict[str, Any]:

@@ -260,7 +260,7 @@ class Ledger(ABC):
                     oldest[one.member] = min(oldest[one.member], one.interval - 1)
             news = [report for member, after in oldest.items() for report in rows.own_intervals(member, after)]
             news.sort(key=lambda report: report.id)
-            return Turn(row=None, ended=None, run=rows.run(), news=news, quarantined=rows.quarantined())
+            return Turn(row=None, ended=None, run=rows.run(), news=news, aside=rows.aside())
 
     def members(self) -> list[MemberRow]:
         with self._read() as rows:
@@ -350,7 +350,7 @@ def _carried_out(rows: Rows, token: str, plan: Plan, seen: int, memory_version: 
 
 
 def _turn(rows: Rows, row: MemberRow | None, ended: str | None, since: int) -> Turn:
-    return Turn(row=row, ended=ended, run=rows.run(), news=rows.intervals(since), quarantined=rows.quarantined())
+    return Turn(row=row, ended=ended, run=rows.run(), news=rows.intervals(since), aside=rows.aside())
 
 
 def _taken(rows: Rows, worker: str, since: int) -> Turn:

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
-from warren.population import CheckpointRow, MemberRow
+from warren.population import CheckpointRow, MemberRow, set_aside
 
 
 class Members:
@@ -19,7 +19,7 @@ class Members:
     def __init__(self, rows: Iterable[MemberRow] = ()) -> None:
         self._rows: dict[int, MemberRow] = {}
         self._tokens: dict[str, int] = {}
-        self._quarantined: set[int] = set()
+        self._aside: set[int] = set()
         self._queue: list[tuple[int, int]] = []
         self._budgets: dict[str, dict[int, int]] = {}
         self._references: dict[str, int] = {}
@@ -66,7 +66,7 @@ class Members:
         self._count(row, 1)
         if row.token is not None:
             self._tokens[row.token] = row.member
-        (self._quarantined.add if row.state == "quarantined" else self._quarantined.discard)(row.member)
+        (self._aside.add if set_aside(row) else self._aside.discard)(row.member)
         if row.state == "waiting":
             heapq.heappush(self._queue, (row.budget, row.member))
 
@@ -75,7 +75,7 @@ class Members:
         old = self._rows.pop(member)
         self._refer(old, -1)
         self._count(old, -1)
-        self._quarantined.discard(member)
+        self._aside.discard(member)
         if old.token is not None:
             del self._tokens[old.token]
 
@@ -123,16 +123,16 @@ class Members:
             return min(self._budgets.get(group, ()), default=0)
         return min((min(budgets) for budgets in self._budgets.values()), default=0)
 
-    def quarantined(self) -> frozenset[int]:
-        """Numbers of the quarantined members."""
-        return frozenset(self._quarantined)
+    def aside(self) -> frozenset[int]:
+        """Numbers of the members that are set aside."""
+        return frozenset(self._aside)
 
     def active(self) -> bool:
         """Whether any member is waiting or leased."""
         return bool(self._budgets)
 
     def referenced(self, name: str) -> bool:
-        """Whether a member starts from this checkpoint or keeps it."""
+        """See `Rows.referenced`."""
         return name in self._references
 
 

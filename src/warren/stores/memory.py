@@ -123,8 +123,8 @@ class _MemoryRows:
     def claimable(self, synchronous: bool) -> Iterator[MemberRow]:
         return self._members.claimable(synchronous)
 
-    def quarantined(self) -> frozenset[int]:
-        return self._members.quarantined()
+    def aside(self) -> frozenset[int]:
+        return self._members.aside()
 
     def active(self) -> bool:
         return self._members.active()

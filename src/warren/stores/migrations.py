@@ -11,6 +11,11 @@ STEPS: Mapping[int, Sequence[str]] = {
         "ALTER TABLE intervals ADD COLUMN lost INTEGER",
         "ALTER TABLE runs ADD COLUMN longest FLOAT NOT NULL DEFAULT '0'",
     ),
+    2: (
+        "ALTER TABLE intervals ADD COLUMN via TEXT",
+        "ALTER TABLE intervals ADD COLUMN opponents TEXT NOT NULL DEFAULT '[]'",
+        "CREATE INDEX members_retired ON members (run, member) WHERE role = 'retired'",
+    ),
 }
 """Statements by the version that they start from. What was once released is never changed here."""
 

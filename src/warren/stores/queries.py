@@ -83,7 +83,10 @@ MEMBER = _select_member.where(*_is(t.members, "run", "member"))
 HOLDER = _select_member.where(*_is(t.members, "run", "token"))
 HELD_BY = _select_member.where(*_is(t.members, "run", "worker"), _members.state == "leased").order_by(_members.member)
 LEAST_TRAINED = {False: _claimable(False), True: _claimable(True)}
-QUARANTINED = select(_members.member).where(*_is(t.members, "run"), _members.state == "quarantined")
+ASIDE = union_all(
+    select(_members.member).where(*_is(t.members, "run"), _members.state == "quarantined"),
+    select(_members.member).where(*_is(t.members, "run"), text("role = 'retired'")),  # as in the partial index
+)
 ANY_ACTIVE = select(_members.member).where(*_is(t.members, "run"), _active).limit(1)
 ADD_MEMBER = insert(t.members).values(**_values(t.members, MEMBER_ROW), run=bindparam("b_run"))
 _name = bindparam("b_name", type_=_members.start.type)

@@ -109,18 +109,14 @@ def _collected(rows: Rows, run: RunRow, before: MemberRow, after: MemberRow, old
     own = rows.kept(after.member)
     retained_by = {after.member: _retained(own)}
     candidates = {row.name: row for row in own}
-    for name in {before.start, before.kept, old_best} - {
-        None,
-        after.start,
-        after.kept,
-        run.best_checkpoint,
-    }:
+    needed = {after.start, after.kept, *after.sources, *after.opponents, run.best_checkpoint}
+    for name in {before.start, before.kept, *before.sources, *before.opponents, old_best} - {None, *needed}:
         row = None if name in candidates else rows.checkpoint(str(name))
         if row is not None and row.dropped is None:
             candidates[row.name] = row
     given_up = []
     for name, row in candidates.items():
-        if row.pinned or row.member is None or name in (after.start, after.kept, run.best_checkpoint):
+        if row.pinned or row.member is None or name in needed:
             continue
         if row.member not in retained_by:
             retained_by[row.member] = _retained(rows.kept(row.member))

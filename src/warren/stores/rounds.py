@@ -57,4 +57,4 @@ def round_of(rows: Rows, worker: str, since: int, *, left: bool = False) -> Roun
         ended = "left"
     elif not found:
         ended = over(run) or (None if rows.active() else "done")
-    return Round(rows=found, ended=ended, run=run, news=rows.intervals(since), quarantined=rows.quarantined())
+    return Round(rows=found, ended=ended, run=run, news=rows.intervals(since), aside=rows.aside())

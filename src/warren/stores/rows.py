@@ -35,8 +35,8 @@ class Rows(Protocol):
     def claimable(self, synchronous: bool) -> Iterator[MemberRow]:
         """Waiting members that may be claimed, by budget, then number; each is claimed before the next is asked for."""
 
-    def quarantined(self) -> frozenset[int]:
-        """Numbers of the quarantined members."""
+    def aside(self) -> frozenset[int]:
+        """Numbers of the members that are set aside: quarantined or retired."""
 
     def active(self) -> bool:
         """Whether any member is waiting or leased."""
@@ -64,7 +64,7 @@ class Rows(Protocol):
         """Checkpoints that are not dropped, of one member by interval, or (None) of all; without their bytes."""
 
     def referenced(self, name: str) -> bool:
-        """Whether a member starts from this checkpoint or keeps it."""
+        """Whether a member starts from this checkpoint, keeps it, combines it or is handed it."""
 
     def add_event(self, row: EventRow) -> None: ...
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from warren.population import CheckpointRow, EventRow, IntervalRow, MemberRow, RunRow, WorkerRow
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -109,6 +109,13 @@ members = Table(
         postgresql_where=text("kept IS NOT NULL"),
     ),
     Index(
+        "members_retired",
+        "run",
+        "member",
+        sqlite_where=text("role = 'retired'"),
+        postgresql_where=text("role = 'retired'"),
+    ),
+    Index(
         "members_combined",
         "run",
         sqlite_where=text("sources <> '[]' OR opponents <> '[]'"),
@@ -127,6 +134,7 @@ intervals = Table(
     Column("birth", Integer, nullable=False),
     Column("parents", Text, nullable=False),
     Column("origin", Text, nullable=False),
+    Column("via", Text),
     Column("hyperparameters", Text, nullable=False),
     Column("score", Float),
     Column("status", Text, nullable=False),
@@ -135,6 +143,7 @@ intervals = Table(
     Column("curve", Text),
     Column("metrics", Text, nullable=False),
     Column("cost", Float, nullable=False),
+    Column("opponents", Text, nullable=False, server_default="[]"),
     Column("results", Text),
     Column("checkpoint", Text),
     Column("boundary", Boolean, nullable=False),
@@ -230,7 +239,7 @@ _JSON: Mapping[type, frozenset[str]] = {
 }
 _TUPLES: Mapping[type, frozenset[str]] = {
     MemberRow: frozenset({"parents", "sources", "opponents"}),
-    IntervalRow: frozenset({"parents", "samples", "curve"}),
+    IntervalRow: frozenset({"parents", "samples", "curve", "opponents"}),
 }
 
 

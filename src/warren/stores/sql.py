@@ -183,8 +183,8 @@ class SqlRows:
         while (row := self._member(q.LEAST_TRAINED[synchronous])) is not None:
             yield row
 
-    def quarantined(self) -> frozenset[int]:
-        return frozenset(member for (member,) in self._do(q.QUARANTINED, b_run=self._key()).fetchall())
+    def aside(self) -> frozenset[int]:
+        return frozenset(member for (member,) in self._do(q.ASIDE, b_run=self._key()).fetchall())
 
     def active(self) -> bool:
         return self._do(q.ANY_ACTIVE, b_run=self._key()).fetchone() is not None

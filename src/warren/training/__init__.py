@@ -1,6 +1,6 @@
 """What user code touches: the slot, its members, the functional task."""
 
-from warren.training.member import PENDING, Member
+from warren.training.member import PENDING, Member, Opponent
 from warren.training.rng import Rng
 from warren.training.script import Play, Scratch, Script, perform
 from warren.training.settings import Settings
@@ -15,6 +15,7 @@ __all__ = [
     "PENDING",
     "Liftable",
     "Member",
+    "Opponent",
     "Play",
     "Rng",
     "Saver",

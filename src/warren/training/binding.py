@@ -44,6 +44,7 @@ class Binding:
         self.scheduler = scheduler
         self.options = dict(options)
         self._shares = {option: _shares([group.get(option) for group in groups]) for option in options}
+        self._built = {option: [_built(group, option) for group in groups] for option in options}
 
     def names(self) -> set[str]:
         """Names of the bound hyperparameters."""
@@ -53,19 +54,37 @@ class Binding:
         return found
 
     def apply(self, values: Mapping[str, Any]) -> None:
-        """Write the values into every parameter group, and the learning rate into the scheduler's base."""
+        """Write the values into every parameter group, and the learning rate into the scheduler's base.
+
+        A hyperparameter that `values` does not have leaves the option as it was built, whoever was here before.
+        """
         for option, name in self.options.items():
-            value: Any = values[name] if isinstance(name, str) else tuple(values[part] for part in name)
             # The groups are looked up each time, since loading may replace their list.
-            groups, shares = self.optimizer.param_groups, self._shares[option]
-            if shares is None or len(shares) != len(groups):
-                shares = [1.0] * len(groups)
-            wanted: list[Any] = [value if share == 1.0 else value * share for share in shares]
+            groups = self.optimizer.param_groups
+            wanted = self._wanted(option, name, values, len(groups))
             if option == "lr" and self.scheduler is not None:
                 self._rescale(wanted)
                 continue
             for group, one in zip(groups, wanted, strict=True):
                 group[option] = _as(group.get(option), one)
+
+    def _wanted(self, option: str, name: str | tuple[str, ...], values: Mapping[str, Any], count: int) -> list[Any]:
+        """The value of an option for each of `count` groups."""
+        built = self._built[option]
+        if len(built) != count:
+            built = built[:1] * count
+        if not isinstance(name, str):
+            return [
+                tuple(values[part] if part in values else old[place] for place, part in enumerate(name))
+                for old in built
+            ]
+        if name not in values:
+            return built
+        shares = self._shares[option]
+        if shares is None or len(shares) != count:
+            shares = [1.0] * count
+        value = values[name]
+        return [value if share == 1.0 else value * share for share in shares]
 
     def _rescale(self, wanted: list[float]) -> None:
         """Move learning rates by the ratio of their new base to the old one, wherever the schedule stands."""
@@ -96,6 +115,13 @@ def _flat(scheduler: Any) -> list[Any]:
     for inner in getattr(scheduler, "_schedulers", ()):
         found += _flat(inner)
     return found
+
+
+def _built(group: Mapping[str, Any], option: str) -> Any:
+    """An option's value as it was given; a tensor is written in place later, and a scheduler has moved its rate."""
+    value = group.get("initial_lr", group["lr"]) if option == "lr" else group.get(option)
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
 
 
 def _as(old: Any, new: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from warren.errors import CheckpointMissing
-from warren.population import CheckpointRow, MemberRow, Plan, own_assignment, transition
+from warren.population import MemberRow, Plan, own_assignment, transition
 from warren.population.transition import Assigned
 from warren.stores import Store
 
@@ -48,5 +48,4 @@ def ahead(store: Store, row: MemberRow, plan: Plan) -> MemberRow | None:
         sources = [store.checkpoint(name) for name in assign.sources]
     except CheckpointMissing:
         return None
-    source: CheckpointRow | None = sources[0] if sources else None
-    return transition(row, Assigned(assign=assign, source=source))
+    return transition(row, Assigned(assign=assign, sources=sources))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from warren.errors import InvalidType, LoopError, UnknownName
-from warren.population import Keys, MemberRow, Report
+from warren.errors import InvalidType, InvalidValue, LoopError, UnknownName
+from warren.population import CheckpointRow, Keys, MemberRow, Report
+from warren.space import Space
 from warren.stacked import nested
 from warren.training.rng import Rng
 from warren.training.settings import Settings
+from warren.training.source import Saver
 
 Arrival = Literal["fresh", "same", "switched", "exploited", "resumed"]
 
@@ -27,6 +29,30 @@ class Pending:
 PENDING = Pending()
 
 
+class Opponent:
+    """Another member's state, as it was saved, that the strategy wants a member to be measured against.
+
+    Attributes:
+        name: Of its checkpoint: what results are recorded under.
+        member: Whose state it is.
+        interval: That member's budget when it was saved.
+    """
+
+    def __init__(self, row: CheckpointRow, states: Saver) -> None:
+        self.name = row.name
+        self.member = row.member
+        self.interval = row.interval
+        self._states = states
+
+    def state(self) -> dict[str, Any]:
+        """The state by tracked names, ``{"state": ...}`` where it is a value; loaded anew at each call."""
+        tree: dict[str, Any] = self._states.load(self.name)
+        return {name: part for name, part in tree.items() if name != "warren"}
+
+    def __repr__(self) -> str:
+        return f"<Opponent member {self.member}, interval {self.interval}>"
+
+
 class Member:
     """One member for one interval. Made by the slot; ``member["lr"]`` reads a hyperparameter.
 
@@ -34,6 +60,7 @@ class Member:
         arrival: How its state came into the slot: ``fresh`` (just made), ``same`` (it was here for its last interval),
             ``switched`` (loaded), ``exploited`` (a donor's was loaded), ``resumed`` (loaded after another process
             had it). A reinforcement-learning loop resets its environments unless it is ``same``.
+        opponents: States that the strategy hands to this interval; results go to ``report(results=...)``.
     """
 
     def __init__(
@@ -44,8 +71,10 @@ class Member:
         arrival: Arrival,
         state: Any,
         on_read: Callable[[str], None],
+        opponents: tuple[Opponent, ...] = (),
     ) -> None:
         self.arrival: Arrival = arrival
+        self.opponents = opponents
         self._row = row
         self._settings = settings
         self._state = state
@@ -107,7 +136,7 @@ class Member:
         """A hyperparameter by name; a nested space is reached with a dot or by its outer name.
 
         Raises:
-            UnknownName: There is none of that name.
+            UnknownName: There is none of that name, or it does not exist beside the others (`When`).
         """
         values = self._row.hyperparameters
         if name in values:
@@ -115,7 +144,7 @@ class Member:
             return values[name]
         inside = {key[len(name) + 1 :]: value for key, value in values.items() if key.startswith(f"{name}.")}
         if not inside:
-            raise UnknownName(f"there is no hyperparameter {name!r}; the space has {', '.join(values)}")
+            raise absent(name, values, self._settings.space)
         for key in inside:
             self._on_read(f"{name}.{key}")
         return nested(inside)
@@ -148,6 +177,7 @@ class Member:
         *,
         samples: Iterable[float] | None = None,
         cost: float = 1.0,
+        results: Mapping[Opponent | str, float] | None = None,
         **metrics: float,
     ) -> None:
         """End the interval with its score. The next pass of the loop commits it.
@@ -157,10 +187,13 @@ class Member:
                 it comes later.
             samples: The results that the score is the mean of (episode returns), for statistical tests.
             cost: Units of compute that it took, for comparisons at equal compute.
+            results: What came of the games against `opponents`, each by the opponent or its name; what is not finite is
+                left out.
             **metrics: Other numbers by name; selection does not see them.
 
         Raises:
             InvalidType: A value is no number.
+            InvalidValue: A result is not against one of `opponents`.
             LoopError: It has reported already, or the held-out metric is missing.
         """
         if self._report is not None:
@@ -186,12 +219,28 @@ class Member:
             curve=tuple(((i + 1) / len(self._curve), y) for i, y in enumerate(self._curve)) or None,
             metrics=numbers,
             cost=self._number("cost", cost),
+            results=None if results is None else self._against(results),
         )
 
     @property
     def reported(self) -> Report | None:
         """What was reported, or None so far."""
         return self._report
+
+    def _against(self, results: Mapping[Opponent | str, float]) -> dict[str, float]:
+        names = [opponent.name for opponent in self.opponents]
+        found = {}
+        for opponent, value in results.items():
+            name = opponent.name if isinstance(opponent, Opponent) else opponent
+            if name not in names:
+                raise InvalidValue(
+                    f"member {self.id}: report(results=...) has {opponent!r}, which is none of this interval's "
+                    f"{len(names)} opponents; give results by what member.opponents holds"
+                )
+            number = self._number("results", value)
+            if math.isfinite(number):
+                found[name] = number
+        return found
 
     def _number(self, field: str, value: Any) -> float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -218,6 +267,22 @@ def interval_keys(settings: Settings, row: MemberRow) -> Keys:
     """
     attempt = row.failures if row.failures > 1 else 0
     return Keys(seed=settings.seed, member=row.member, interval=row.budget + 1, attempt=attempt)
+
+
+def absent(name: str, values: Mapping[str, Any], space: Space) -> UnknownName:
+    """The error for a hyperparameter that a member does not have.
+
+    Args:
+        name: What was asked for.
+        values: What the member has.
+        space: What there may be.
+    """
+    known = next((one for one in space if one == name or one.startswith(f"{name}.")), None)
+    if known is None:
+        return UnknownName(f"there is no hyperparameter {name!r}; the space has {', '.join(space)}")
+    return UnknownName(
+        f"this member has no hyperparameter {name!r}: {space.why_absent(known, values)}; ask what it depends on first"
+    )
 
 
 def birth_rng(settings: Settings, row: MemberRow) -> Rng:

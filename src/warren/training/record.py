@@ -21,7 +21,8 @@ def record_of(settings: Settings) -> dict[str, Json]:
     such a run is resumed from the script that has it.
     """
     return {
-        "space": {name: dump(dimension) for name, dimension in settings.space.items()},
+        "space": {name: dump(declared) for name, declared in settings.space.declared.items()},
+        "constraints": [_described(constraint) for constraint in settings.space.constraints],
         "strategy": _described(settings.strategy),
         "goal": settings.goal,
         "population": settings.population,
@@ -37,6 +38,12 @@ def _described(value: Any) -> Json:
         return dump(value)
     except WarrenError:
         return {"unnamed": type(value).__name__}
+
+
+def named(settings: Settings) -> bool:
+    """Whether all parts can be found again by their names, so that a record is enough to have them."""
+    record: dict[str, Any] = record_of(settings)
+    return all("unnamed" not in part for part in (record["strategy"], *record["constraints"]))
 
 
 def settings_of(config: Json, find: Lookup) -> Settings:
@@ -58,8 +65,15 @@ def settings_of(config: Json, find: Lookup) -> Settings:
             "the script that made it"
         )
     parts: dict[str, Any] = config
+    constraints = parts.get("constraints", [])  # a store of before has none
+    for constraint in constraints:
+        if "unnamed" in constraint:
+            raise InvalidValue(
+                f"a {constraint['unnamed']} of the run's space has a function without a name that it can be found by; "
+                "resume the run from the script that made it"
+            )
     return Settings(
-        space=Space(load(parts["space"], find)),
+        space=Space(load(parts["space"], find), constraints=load(constraints, find)),
         strategy=load(strategy, find),
         goal=parts["goal"],
         population=parts["population"],
@@ -88,6 +102,9 @@ def differences(old: Json, new: Json) -> list[str]:
             found.append(f"space: {name} was not there and is {new_space[name]} now")
         elif old_space[name] != new_space[name]:
             found.append(f"space: {name} was {old_space[name]} and is {new_space[name]} now")
+    kept, wanted = old.get("constraints") or [], new.get("constraints") or []
+    if canonical(kept) != canonical(wanted):
+        found.append(f"space: the constraints were {_listed(kept)} and are {_listed(wanted)} now")
     for name in FIXED:
         if canonical(old.get(name)) != canonical(new.get(name)):
             before, after = old.get(name), new.get(name)
@@ -103,11 +120,15 @@ def differences(old: Json, new: Json) -> list[str]:
 def _shown(space: Json) -> dict[str, str]:
     if not isinstance(space, dict):
         return {}
-    return {name: _short(dict(sorted(dimension.items()))) for name, dimension in space.items()}  # type: ignore[union-attr]
+    return {name: _short(dimension) for name, dimension in space.items()}
+
+
+def _listed(constraints: Json) -> str:
+    return ", ".join(map(_short, constraints)) if isinstance(constraints, list) and constraints else "none"
 
 
 def _short(value: Json) -> str:
     if isinstance(value, dict) and "$" in value:
-        inside = ", ".join(f"{name}={part!r}" for name, part in value.items() if name != "$")
+        inside = ", ".join(f"{name}={_short(part)}" for name, part in sorted(value.items()) if name != "$")
         return f"{str(value['$']).rpartition(':')[2]}({inside})"
     return repr(value)

@@ -54,6 +54,7 @@ class Script:
         states: Where their states are kept.
         clock: Seconds that only grow.
         saves: Whether the interval that a member is about to end is followed by a checkpoint.
+        owner: Whose state a checkpoint is.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Script:
         *,
         clock: Callable[[], float],
         saves: Callable[[MemberRow], bool] = lambda row: True,
+        owner: Callable[[str], CheckpointRow] = lambda name: CheckpointRow(name=name, digest="", size=0),
     ) -> None:
         self.settings = settings
         self.states = states
@@ -71,11 +73,16 @@ class Script:
         self.waited = self.carried = 0.0
         self._play = play
         self._saves = saves
+        self._owner = owner
         self._row: MemberRow | None = None
 
     def keys(self, row: MemberRow) -> Keys:
         """See `Source`; the same as in a run."""
         return interval_keys(self.settings, row)
+
+    def owner(self, name: str) -> CheckpointRow:
+        """See `Source`."""
+        return self._owner(name)
 
     def elsewhere(self, row: MemberRow) -> bool:
         """See `Source`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from warren.errors import LoopError, UnknownName
 from warren.population import MemberRow, changed
+from warren.stacked import nested
 from warren.training.binding import Binding
-from warren.training.member import Arrival, Member, birth_rng
+from warren.training.combining import combined, to_combine, wants_fresh
+from warren.training.member import Arrival, Member, Opponent, absent, birth_rng
 from warren.training.rng import FRAMEWORKS, Rng, seed_everything
 from warren.training.source import Source
 from warren.training.tracked import OnExploit, Tracked
@@ -32,6 +34,7 @@ class Slot:
         self._watch = watch
         self._tracked = Tracked()
         self._bindings: list[Binding] = []
+        self._make: Callable[[int, dict[str, Any]], Any] | None = None
         self._member: Member | None = None
         self._following: MemberRow | None = None
         self._live: tuple[int, int, str | None] | None = None
@@ -41,8 +44,7 @@ class Slot:
         self._overhead = 0.0
         self._arrived: float | None = None
         self._seeded = {name for name in FRAMEWORKS if name in sys.modules}
-        shape = self._settings.space.rebuild
-        self._shape = {name: value for name, value in row.hyperparameters.items() if name in shape}
+        self._shape = self._shape_of(row)
         seed_everything(birth_rng(self._settings, row).seed)
 
     # -- before the loop ----------------------------------------------------------------------------------------
@@ -57,17 +59,17 @@ class Slot:
 
         Raises:
             LoopError: The hyperparameter may change from pass to pass.
-            UnknownName: There is none of that name.
+            UnknownName: There is none of that name, or it does not exist beside the others (`When`).
         """
         if name in self._shape:
             self._watch.read(name)
             return self._shape[name]
-        if name in self._settings.space:
+        if name in self._settings.space and name not in self._settings.space.rebuild:
             raise LoopError(
                 f"slot[{name!r}] is read before the loop, but {name!r} changes from pass to pass: read "
                 f"member[{name!r}] inside the loop, or declare it with rebuild=True"
             )
-        raise UnknownName(f"there is no hyperparameter {name!r}; the space has {', '.join(self._settings.space)}")
+        raise absent(name, self._born.hyperparameters, self._settings.space)
 
     def track(self, *, on_exploit: OnExploit = "copy", **objects: Any) -> None:
         """Name everything that a member has learned, so that it moves with the member.
@@ -93,6 +95,7 @@ class Slot:
         """Write hyperparameters into an optimizer before every interval, and into its scheduler's base rates.
 
         Parameter groups keep the proportions that they were built with: a group without weight decay stays without.
+        An option whose hyperparameter does not exist beside the others (`When`) gets the value that it was built with.
 
         Args:
             optimizer: Has `param_groups`, as torch's.
@@ -116,6 +119,16 @@ class Slot:
             self._watch.read(name)
         self._watch.bound(optimizer, set(binding.options), scheduler)
         self._bindings.append(binding)
+
+    def init(self, make: Callable[[int, dict[str, Any]], Any]) -> None:
+        """Say how a fresh ``member.state`` is made, for strategies that combine states with fresh ones.
+
+        Only for loops that keep ``member.state``: tracked objects are built anew by a call of the training function.
+
+        Args:
+            make: ``make(seed, hyperparameters) -> state``, hyperparameters as the user nested them.
+        """
+        self._make = make
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -145,7 +158,8 @@ class Slot:
             self._leave(self._following)  # a second loop over the slot must not forget who comes next
             return None
         # A framework that was first imported by this very call built its objects from a seed of its own: again.
-        if not self._hosts(row) or (unseeded and row.start is None):
+        born = row.start is None or wants_fresh(self._settings, row)
+        if not self._hosts(row) or (unseeded and born):
             self._leave(row)
             return None
         self._member = self._arrive(row)
@@ -182,11 +196,15 @@ class Slot:
 
     # -- the parts ----------------------------------------------------------------------------------------------
 
+    def _shape_of(self, row: MemberRow) -> dict[str, Any]:
+        shape = self._settings.space.rebuild
+        return {name: value for name, value in row.hyperparameters.items() if name in shape}
+
     def _hosts(self, row: MemberRow) -> bool:
         """Whether the objects that were built can hold this member."""
-        if any(row.hyperparameters[name] != value for name, value in self._shape.items()):
+        if self._shape_of(row) != self._shape:
             return False
-        fresh = row.start is None and row.last is None
+        fresh = (row.start is None and row.last is None) or wants_fresh(self._settings, row)
         # What stays with a member at a copy must be its own; one that has none yet gets objects that are new.
         bare = row.origin in ("exploit", "rescue") and row.kept is None and row.last is None and self._tracked.own()
         return not (self._passed and (bare or (fresh and self._tracked)))
@@ -212,7 +230,8 @@ class Slot:
         for binding in self._bindings:
             binding.apply(row.hyperparameters)
         keys = self._source.keys(row)
-        member = Member(row, self._settings, keys, arrival, state, self._watch.read)
+        opponents = tuple(Opponent(self._source.owner(name), self._source.states) for name in row.opponents)
+        member = Member(row, self._settings, keys, arrival, state, self._watch.read, opponents)
         seed_everything(Rng(keys, "interval").seed)
         self._live, self._passed = None, True
         now = self._source.clock()
@@ -228,12 +247,25 @@ class Slot:
         return row.last is not None or (name is not None and self._live[2] == name)
 
     def _load(self, row: MemberRow, *, exploited: bool) -> Any:
-        tree = self._source.states.load(str(row.start))
+        states = self._source.states
+        if to_combine(row):
+            tree = combined(self._settings, row, states, self._source.keys(row), lambda: self._fresh(row))
+        else:
+            tree = states.load(str(row.start))
         own: dict[str, Any] | None = None
         if exploited and self._tracked.own() and row.kept is not None and not self._holds(row, row.kept):
-            own = self._source.states.load(row.kept)
+            own = states.load(row.kept)
         self._tracked.restore(tree, own=own, exploited=exploited)
         return tree.get("state")
+
+    def _fresh(self, row: MemberRow) -> dict[str, Any]:
+        """The state of a member that has just been made: this call's objects are new; see `_hosts`."""
+        tree = self._tracked.capture()
+        if self._make is not None:
+            seed = birth_rng(self._settings, row).seed
+            seed_everything(seed)
+            tree["state"] = self._make(seed, nested(row.hyperparameters))
+        return tree
 
     def _end(self) -> None:
         """Save the present member's state where it is due, report, and let the next one come."""

@@ -50,6 +50,10 @@ class Source(Protocol):
         """The key of the interval that a member is about to train."""
         ...
 
+    def owner(self, name: str) -> CheckpointRow:
+        """Whose state a checkpoint is."""
+        ...
+
     def elsewhere(self, row: MemberRow) -> bool:
         """Whether another worker trained the member last."""
         ...

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Union
 
 from warren.errors import InvalidType, WarrenError
+from warren.space.space import flatten
 from warren.stacked import Keyring, Lift, columns, nested, reported
 from warren.stacked.functions import StackedLift
 from warren.stacked.kinds import framework_of
@@ -21,6 +22,15 @@ Score = Union[float, "tuple[float, dict[str, float]]"]
 
 class Liftable(Protocol):
     """A task whose functions can be run for all members at once."""
+
+    def fresh(self, seed: int, hyperparameters: dict[str, Any]) -> Any:
+        """The state of one fresh member.
+
+        Args:
+            seed: In ``[0, 2**31)``.
+            hyperparameters: As the user nested them.
+        """
+        ...
 
     def lift(self, seed: int, hyperparameters: dict[str, Any], device: str | None = None) -> Lift:
         """The functions on all members.
@@ -57,6 +67,10 @@ class Task:
     def __post_init__(self) -> None:
         _require_functions("Task", self)
 
+    def fresh(self, seed: int, hyperparameters: dict[str, Any]) -> Any:
+        """See `Liftable`."""
+        return self.init(seed, hyperparameters)
+
     def lift(self, seed: int, hyperparameters: dict[str, Any], device: str | None = None) -> Lift:
         """See `Liftable`."""
         sample = self.init(seed, nested(hyperparameters))
@@ -74,6 +88,7 @@ class Task:
 
     def __call__(self, slot: Slot) -> None:
         """The task as a training function."""
+        slot.init(self.fresh)
         train: Callable[[Member], None] | None = None
         for member in slot:
             if train is None:
@@ -117,12 +132,18 @@ class StackedTask:
     def __post_init__(self) -> None:
         _require_functions("StackedTask", self)
 
+    def fresh(self, seed: int, hyperparameters: dict[str, Any]) -> Any:
+        """See `Liftable`."""
+        lift = StackedLift(self)
+        return lift.member(lift.init([seed], [flatten(hyperparameters)]), 0)
+
     def lift(self, seed: int, hyperparameters: dict[str, Any], device: str | None = None) -> Lift:
         """See `Liftable`."""
         return StackedLift(self, device)
 
     def __call__(self, slot: Slot) -> None:
         """The task as a training function."""
+        slot.init(self.fresh)
         train = _Lifted(StackedLift(self))
         for member in slot:
             train(member)

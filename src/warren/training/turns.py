@@ -7,7 +7,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from warren.errors import CheckpointDamaged, CheckpointMissing, InvalidValue, RunFailed, StaleLease, StaleView
-from warren.population import EventRow, IntervalRow, Keys, Log, MemberRow, Report, RunRow, View, boundary, changed
+from warren.population import (
+    CheckpointRow,
+    EventRow,
+    IntervalRow,
+    Keys,
+    Log,
+    MemberRow,
+    Report,
+    RunRow,
+    View,
+    boundary,
+    changed,
+)
 from warren.stores import Store, Turn
 from warren.strategies import decide
 from warren.training.deferred import Deferred, ahead, commit
@@ -60,7 +72,7 @@ class Turns:
         self._alone = alone
         self._row: MemberRow | None = None
         self._run: RunRow | None = None
-        self._quarantined: frozenset[int] = frozenset()
+        self._aside: frozenset[int] = frozenset()
         self._due: int | None = None
         self._seen: int | None = None
         self._deferred: Deferred | None = None
@@ -70,6 +82,10 @@ class Turns:
     def keys(self, row: MemberRow) -> Keys:
         """The key of the interval that a member is about to train; see `interval_keys`."""
         return interval_keys(self.settings, row)
+
+    def owner(self, name: str) -> CheckpointRow:
+        """Whose state a checkpoint is."""
+        return self.store.checkpoint(name)
 
     def elsewhere(self, row: MemberRow) -> bool:
         """Whether another worker trained the member last."""
@@ -176,7 +192,7 @@ class Turns:
     def _take_in(self, turn: Turn) -> RunRow:
         """Know what a turn tells: everything as of one revision, which is what a decision is taken on."""
         take_in(self.log, turn.news, turn.run, self.store)
-        self._run, self._quarantined = turn.run, turn.quarantined
+        self._run, self._aside = turn.run, turn.aside
         return turn.run
 
     def _ask(self, report: Report | None) -> Turn | None:
@@ -236,10 +252,8 @@ class Turns:
         """Let the strategy decide where the member is due; None where the decision took it away from us."""
         if row.budget < row.due or self._run is None or row.token is None:
             return row
-        decided = decide_in(
-            self.store, self.settings, self.log, row, self._run, self._quarantined, carry_out=self._carry_out
-        )
-        self._run, self._quarantined = decided.run, decided.quarantined
+        decided = decide_in(self.store, self.settings, self.log, row, self._run, self._aside, carry_out=self._carry_out)
+        self._run, self._aside = decided.run, decided.aside
         self._due, self._seen = decided.due, decided.seen
         return decided.row
 
@@ -268,14 +282,14 @@ class Decided:
         due: Its next decision, where it goes on as it is: that needs no transaction, the next report carries it.
         seen: Revision of the view, likewise.
         run: The run as it is known now.
-        quarantined: Members, likewise.
+        aside: Members, likewise.
     """
 
     row: MemberRow | None
     due: int | None = None
     seen: int | None = None
     run: RunRow
-    quarantined: frozenset[int]
+    aside: frozenset[int]
 
 
 def decide_in(
@@ -284,7 +298,7 @@ def decide_in(
     log: Log,
     row: MemberRow,
     run: RunRow,
-    quarantined: frozenset[int],
+    aside: frozenset[int],
     *,
     carry_out: Callable[[MemberRow, Deferred], MemberRow] | None = None,
 ) -> Decided:
@@ -296,25 +310,25 @@ def decide_in(
         log: What is known; brought up to date where the decision cannot be carried out any more.
         row: The member, under a lease.
         run: The run as of the log's revision.
-        quarantined: Numbers of the members that are quarantined.
+        aside: Numbers of the members that are set aside.
         carry_out: Has a decision carried out, and gives the member as it is after it; by default `commit`.
 
     Raises:
         InvalidValue: The strategy plans what cannot be carried out.
     """
     while True:
-        view = view_for(row, settings, run, log, quarantined)
+        view = view_for(row, settings, run, log, aside)
         plan = decide(settings.strategy, view, settings.seed)
         if not plan.actions and plan.memory is None:
             due = row.budget + max(1, plan.intervals)
-            return Decided(row=row, due=due, seen=view.revision, run=run, quarantined=quarantined)
+            return Decided(row=row, due=due, seen=view.revision, run=run, aside=aside)
         deferred = Deferred(plan=plan, seen=view.revision, memory_version=run.memory_version)
         try:
             after = commit(store, row, deferred) if carry_out is None else carry_out(row, deferred)
         except StaleView as stale:
             turn = store.changes(log.revision)
             take_in(log, turn.news, turn.run, store)
-            run, quarantined = turn.run, turn.quarantined
+            run, aside = turn.run, turn.aside
             if log.revision == view.revision:  # nothing has changed, so the next plan would be this one
                 raise InvalidValue(
                     f"the strategy {type(settings.strategy).__name__} plans for member {row.member} what cannot be "
@@ -322,13 +336,13 @@ def decide_in(
                 ) from None
             continue
         except StaleLease:
-            return Decided(row=None, run=run, quarantined=quarantined)
+            return Decided(row=None, run=run, aside=aside)
         if plan.memory is not None:  # who decides next without asking the store must know of it
             run = changed(run, memory=plan.memory, memory_version=run.memory_version + 1)
-        return Decided(row=after if after.token == row.token else None, run=run, quarantined=quarantined)
+        return Decided(row=after if after.token == row.token else None, run=run, aside=aside)
 
 
-def view_for(row: MemberRow, settings: Settings, run: RunRow, log: Log, quarantined: frozenset[int]) -> View:
+def view_for(row: MemberRow, settings: Settings, run: RunRow, log: Log, aside: frozenset[int]) -> View:
     """What a strategy sees when it decides for a member.
 
     Args:
@@ -336,7 +350,7 @@ def view_for(row: MemberRow, settings: Settings, run: RunRow, log: Log, quaranti
         settings: The fixed part of the run.
         run: The run as of the log's revision.
         log: What is known.
-        quarantined: Numbers of the members that are quarantined.
+        aside: Numbers of the members that are set aside.
     """
     return View(
         space=settings.space,
@@ -347,7 +361,7 @@ def view_for(row: MemberRow, settings: Settings, run: RunRow, log: Log, quaranti
         limit=run.limit,
         memory=run.memory,
         memory_version=run.memory_version,
-        quarantined=quarantined,
+        aside=aside,
     )
 
 
@@ -362,7 +376,7 @@ def take_in(log: Log, news: Iterable[IntervalRow], run: RunRow, store: Store) ->
 def unloadable(states: States, row: MemberRow) -> dict[str, str]:
     """The checkpoints of a member that are damaged or missing, each with what is wrong with it."""
     lost: dict[str, str] = {}
-    for name in (row.start, row.kept):
+    for name in (row.start, row.kept, *row.sources, *row.opponents):
         if name is not None and name not in lost:
             try:
                 states.load(name)

@@ -18,11 +18,11 @@ class Watch:
 
     def __init__(self, names: Iterable[str], warn: Callable[[str], None]) -> None:
         self._unread = set(names)
+        self._unmet = set(names)
         self._warn = warn
         self._optimizers: dict[str, _Used] = {}
         self._schedulers: dict[str, Any] = {}
         self._told: set[str] = set()
-        self._passes = 0
 
     def read(self, name: str) -> None:
         """A hyperparameter was read, or is bound."""
@@ -46,13 +46,13 @@ class Watch:
 
     def end(self, values: Mapping[str, Any]) -> None:
         """An interval ended that was trained with `values`."""
-        self._passes += 1
-        if self._passes == 1:
-            for name in sorted(self._unread):
-                self._once(
-                    f"hyperparameter {name!r} was never read: its mutations change nothing. Read "
-                    f"member[{name!r}] in the loop, bind it, or take it out of the space"
-                )
+        met = self._unmet & values.keys()  # with the first member, all but those that do not exist beside its others
+        self._unmet -= met
+        for name in sorted(met & self._unread):
+            self._once(
+                f"hyperparameter {name!r} was never read: its mutations change nothing. Read "
+                f"member[{name!r}] in the loop, bind it, or take it out of the space"
+            )
         for tracked, used in self._optimizers.items():
             for name, value in values.items():
                 option = _ALIASES.get(name.rpartition(".")[2], name.rpartition(".")[2])
