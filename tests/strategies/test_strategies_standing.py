@@ -47,12 +47,12 @@ def log_of(rows: Iterable[IntervalRow]) -> Log:
 
 
 def plan_of(
-    strategy: Strategy, log: Log, member: int, at: int, *, quarantined: frozenset[int] = frozenset(), failures: int = 0
+    strategy: Strategy, log: Log, member: int, at: int, *, aside: frozenset[int] = frozenset(), failures: int = 0
 ) -> Plan:
     """What a strategy decides for a member that has come to an interval."""
     values = SPACE.sample(np.random.default_rng(member))
     due = MemberRow(member=member, hyperparameters=values, budget=at, age=at, due=at, failures=failures)
-    view = View(space=SPACE, goal="max", due=due, log=log, size=12, limit=99, quarantined=quarantined)
+    view = View(space=SPACE, goal="max", due=due, log=log, size=12, limit=99, aside=aside)
     return decide(strategy, view, seed=5)
 
 
@@ -76,9 +76,7 @@ def test_a_round_decides_as_each_member_alone(name: str, data: st.DataObject) ->
     for member in data.draw(st.permutations(range(len(paces)))):
         at = data.draw(st.integers(0, 4))
         failures = data.draw(st.sampled_from([0, 0, 0, 2]))
-        plans = [
-            plan_of(strategy, log, member, at, quarantined=aside, failures=failures) for log in (shared, log_of(rows))
-        ]
+        plans = [plan_of(strategy, log, member, at, aside=aside, failures=failures) for log in (shared, log_of(rows))]
         assert plans[0] == plans[1]
 
 

@@ -86,7 +86,7 @@ def test_mnist_that_is_missing_is_one_line(tmp_path, monkeypatch):
 def test_the_gradient_of_the_mlp_is_that_of_its_loss():
     mlp, part = Mlp(), data.digits().train
     hyperparameters = {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0}
-    from warren.zoo.digits.mlp import _gradient, _measured
+    from warren.zoo.digits.mlp import _gradient, measured
 
     weights = {name: value.astype(np.float64) for name, value in mlp.init(0, hyperparameters)["weights"].items()}
     some = data.Part(images=part.images[:20].astype(np.float64), labels=part.labels[:20])
@@ -98,7 +98,7 @@ def test_the_gradient_of_the_mlp_is_that_of_its_loss():
         for step in (1e-6, -1e-6):
             moved = {key: value.copy() for key, value in weights.items()}
             moved[name][place] += step
-            ends.append(_measured(moved, some)[0])
+            ends.append(measured(moved, some)[0])
         assert gradient[name][place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-3, abs=1e-7)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from warren.population import Keys, Plan, View
+from warren.population import Assign, Keys, Plan, View
 from warren.space import Space
+from warren.strategies.hooks import require_hooks
 
 
 class Strategy(Protocol):
@@ -43,7 +44,14 @@ def decide(strategy: Strategy, view: View, seed: int) -> Plan:
         strategy: Who decides.
         view: What is known.
         seed: Of the run.
+
+    Raises:
+        UnknownName: It plans a combination by a hook that nobody has.
     """
     # An interval that is only tried again after a crash must be decided for as it was.
     attempt = view.due.failures if view.due.failures and view.failing else 0
-    return strategy.decide(view, Keys(seed=seed, member=view.due.member, interval=view.at, attempt=attempt))
+    plan = strategy.decide(view, Keys(seed=seed, member=view.due.member, interval=view.at, attempt=attempt))
+    for action in plan.actions:
+        if isinstance(action, Assign):
+            require_hooks(strategy, action)
+    return plan

@@ -9,7 +9,7 @@ from warren.errors import InvalidValue
 from warren.population import Keys, Plan, View
 from warren.space import Space
 from warren.strategies.exploit import Exploit, Nobody, Tournament, Truncation, TTest
-from warren.strategies.explore import Explore, Noise, Perturb, Resample, Unchanged
+from warren.strategies.explore import Explore, Noise, Perturb, Resample, Unchanged, explored
 from warren.strategies.fitness import Fitness, LastScore
 from warren.strategies.moves import Copy, begin, keep, rescue, take_over, train_on
 from warren.strategies.ready import Every, Never, Ready
@@ -54,7 +54,8 @@ class Composed:
         if chosen is not None:
             return take_over(view, chosen, self.explore, keys, copy=self.copy, intervals=intervals)
         if self.explorers == "ready":
-            return train_on(view, self.explore(view, view.due.hyperparameters, keys), intervals=intervals)
+            changed = explored(self.explore, view, view.due.hyperparameters, keys)
+            return train_on(view, changed, intervals=intervals)
         return keep(intervals=intervals)
 
 

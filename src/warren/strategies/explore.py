@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from warren.errors import InvalidType, InvalidValue
 from warren.population import Keys, View
+from warren.space import Dimension, Float
 
 
 class Explore(Protocol):
@@ -25,6 +27,33 @@ class Explore(Protocol):
             Legal hyperparameters, complete.
         """
         ...
+
+
+def explored(explore: Explore, view: View, hyperparameters: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
+    """What an explore gives, checked: it may be a user's own, and what it says goes into the record.
+
+    Args:
+        explore: What becomes of the hyperparameters.
+        view: Facts at equal progress, with the space.
+        hyperparameters: What to start from; the explore gets a copy, which it may write to.
+        keys: The key of the member that is due.
+
+    Raises:
+        InvalidValue: A value is outside its range, is missing, or shapes the objects and was changed.
+        InvalidType: A value is of the wrong kind.
+        UnknownName: A name is not in the space.
+    """
+    given = view.space.check(explore(view, dict(hyperparameters), keys), field="explore")
+    for name in view.space.active(given):
+        if name not in given:
+            raise InvalidValue(f"explore: {name} is missing; it has to give all hyperparameters, changed or not")
+        value = hyperparameters.get(name)
+        if name in view.space.rebuild and given[name] != value:
+            raise InvalidValue(
+                f"explore: {name}={given[name]!r} must stay {value!r}, since it shapes the objects (rebuild=True) and "
+                "comes with the weights"
+            )
+    return given
 
 
 def _probability(owner: str, name: str, value: float) -> None:
@@ -71,7 +100,7 @@ class Perturb:
                 return dimension.sample(rng)
             return dimension.perturb(value, rng, factors=self.factors, redraw=self.redraw)
 
-        return view.space.mutate(hyperparameters, move)
+        return view.space.mutate(hyperparameters, move, rng)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +121,7 @@ class Resample:
         return view.space.mutate(
             hyperparameters,
             lambda dimension, value: dimension.sample(rng) if float(rng.random()) < self.probability else value,
+            rng,
         )
 
 
@@ -118,7 +148,54 @@ class Noise:
         return view.space.mutate(
             hyperparameters,
             lambda dimension, value: dimension.shift(value, rng, deviation=self.deviation, redraw=self.redraw),
+            rng,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """Each hyperparameter is, with some probability, multiplied or divided by a factor drawn from a range.
+
+    Up and down are equally likely and undo each other, so values do not drift. On a one-minus scale it is ``1 - v``
+    that is moved, by a range of its own: a discount of 0.99 must not be moved as a learning rate is. Whole numbers
+    always move; ordered choices move to a neighbour; unordered ones are drawn again.
+
+    Args:
+        probability: Of a move, for each hyperparameter independently.
+        factors: The range that the factor is drawn from, uniformly; both at least 1.
+        one_minus: The range on a one-minus scale.
+
+    Raises:
+        InvalidValue: A number is out of its range, or a range is the wrong way round.
+    """
+
+    probability: float = 0.15
+    factors: tuple[float, float] = (1.1, 1.5)
+    one_minus: tuple[float, float] = (1.1, 1.2)
+
+    def __post_init__(self) -> None:
+        _probability("Stretch", "probability", self.probability)
+        for name in ("factors", "one_minus"):
+            given = getattr(self, name)
+            if not isinstance(given, (tuple, list)) or len(given) != 2:
+                raise InvalidType(f"Stretch: {name} must be a range of two numbers, but got {given!r}")
+            low, high = given
+            if not 1 <= low <= high < math.inf:
+                raise InvalidValue(f"Stretch: {name} must be a range from 1 on, low first, but got {given!r}")
+            object.__setattr__(self, name, (low, high))
+
+    def __call__(self, view: View, hyperparameters: dict[str, Any], keys: Keys) -> dict[str, Any]:
+        rng = keys.generator("explore")
+
+        def move(dimension: Dimension, value: Any) -> Any:
+            if float(rng.random()) >= self.probability:
+                return value
+            one_minus = isinstance(dimension, Float) and dimension.scale == "one_minus"
+            factor = float(rng.uniform(*(self.one_minus if one_minus else self.factors)))
+            up = float(rng.random()) < 0.5
+            return dimension.perturb(value, rng, factors=(factor if up else 1 / factor,), redraw=1.0)
+
+        return view.space.mutate(hyperparameters, move, rng)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from warren.population import Assign, IntervalRow, Keys, Plan, View
 from warren.space import Space
-from warren.strategies.explore import Explore
+from warren.strategies.explore import Explore, explored
 from warren.strategies.standing import donor
 
 if TYPE_CHECKING:
@@ -65,15 +65,16 @@ def take_over(
         intervals: Until the next decision.
         tag: A note that comes back with the member and in its reports.
     """
-    own, donated, shape = view.due.hyperparameters, source.hyperparameters, view.space.rebuild
+    own, donated = view.due.hyperparameters, source.hyperparameters
     if copy == "hyperparameters":
-        taken = {name: own[name] if name in shape else donated[name] for name in own}
-        return train_on(view, explore(view, taken, keys), intervals=intervals, tag=tag)
+        taken = view.space.merged(own, donated, keys.generator("merge"))
+        return train_on(view, explored(explore, view, taken, keys), intervals=intervals, tag=tag)
     taken = donated
     if copy == "weights":
-        taken = {name: donated[name] if name in shape else own[name] for name in own}
+        taken = view.space.merged(donated, own, keys.generator("merge"))
     sources = () if source.checkpoint is None else (source.checkpoint,)
-    return assign(view, explore(view, taken, keys), via="copy", sources=sources, intervals=intervals, tag=tag)
+    changed = explored(explore, view, taken, keys)
+    return assign(view, changed, via="copy", sources=sources, intervals=intervals, tag=tag)
 
 
 def rescue(

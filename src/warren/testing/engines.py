@@ -18,6 +18,7 @@ from warren.errors import LoopError, RunFailed
 from warren.population import Keys
 from warren.results import Result
 from warren.testing.check import check
+from warren.testing.combinations import CombinationContract, OpponentContract
 from warren.training import Rng, Slot, Task
 
 INTERRUPT = "WARREN_TEST_INTERRUPT"
@@ -143,7 +144,7 @@ def decisions(result: Result) -> list[tuple[Any, ...]]:
     )
 
 
-class EngineContract:
+class EngineContract(CombinationContract):
     """What `warren.engines.Engine` promises of a `Task`. Override the fixture `engine`.
 
     The store is a SQLite file, so that engines with processes of their own can be tested; `workers` is asked for as
@@ -336,7 +337,7 @@ class EngineContract:
         assert whole.digest == expected.digest
 
 
-class LoopContract(EngineContract):
+class LoopContract(EngineContract, OpponentContract):
     """What `warren.engines.Engine` promises of training functions that loop over a slot, beside tasks."""
 
     @pytest.mark.parametrize("synchronous", [False, True])

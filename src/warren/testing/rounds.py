@@ -211,10 +211,10 @@ class RoundContract:
         told = store.round("w", stretches, since=0)
         row = told.rows[0]
         assert (row.budget, row.age, row.failures, row.start, row.due) == (2, 1, 1, started, 2)
-        assert told.quarantined == frozenset()
+        assert told.aside == frozenset()
         stretches = [stretch_of(workers, row, math.nan if number == 0 else 1.0) for number, row in told.rows.items()]
         told = store.round("w", stretches, since=0)
-        assert (list(told.rows), told.quarantined) == ([1, 2], frozenset({0}))
+        assert (list(told.rows), told.aside) == ([1, 2], frozenset({0}))
         assert store.member(0).state == "quarantined"
         assert [event.kind for event in store.events()] == ["quarantine"]
 

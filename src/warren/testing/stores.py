@@ -383,7 +383,7 @@ class StoreContract(DamageContract, RoundContract):
         assert [row.budget for row in store.members()] == [12, 4, 12]
         whole, everything, some = store.changes(0), store.recent(None), store.recent(3)
         assert (everything.row, everything.run, list(everything.news)) == (None, whole.run, list(whole.news))
-        assert (some.row, some.ended, some.run, some.quarantined) == (None, None, whole.run, whole.quarantined)
+        assert (some.row, some.ended, some.run, some.aside) == (None, None, whole.run, whole.aside)
         assert [one.id for one in some.news] == sorted(one.id for one in some.news)
         intervals = {m: [one.interval for one in some.news if one.member == m] for m in range(3)}
         assert intervals == {0: list(range(1, 13)), 1: [2, 3, 4], 2: list(range(2, 13))}
@@ -474,19 +474,100 @@ class StoreContract(DamageContract, RoundContract):
         assert workers.copy(row, 1).origin == "exploit"
 
     def test_a_state_of_several(self, store: Store) -> None:
-        """All sources are kept until the recipient has reported."""
+        """All sources are kept until it was trained and saved, and no longer; they are its parents, in order."""
+        workers = Workers(store, population=3, stretch=2, limit=6)
+        workers.round(1.0, 2.0, 3.0)
+        workers.round(1.0, 2.0, 3.0)
+        row = workers.claim()
+        own, sources = row.start, (workers.start_of(2), workers.start_of(1))
+        parents = tuple(store.checkpoint(name).source for name in sources)
+        action = Assign(member=0, hyperparameters={}, sources=sources, via="mean", intervals=2)
+        row = workers.decide(row, action)
+        assert (row.sources, row.start, row.via, row.kept) == (sources, sources[0], "mean", own)
+        assert (row.parents, row.age, row.origin, row.birth) == (parents, 2, "exploit", 1)
+        for score in (3.0, 4.0, 5.0, 6.0):
+            for member in (1, 2):
+                workers.report(workers.claim_member(member), score)
+        assert [store.member(member).state for member in (1, 2)] == ["done", "done"]
+        assert set(sources) <= store.kept()
+        store.release(str(row.token))
+        row = workers.claim_member(0)
+        assert (row.sources, row.via, row.parents) == (sources, "mean", parents)
+        workers.report(row, 9.0, checkpoint=None)
+        row = store.member(0)
+        report = store.intervals()[-1]
+        assert (report.parents, report.via, report.origin, report.age) == (parents, "mean", "exploit", 3)
+        assert (row.sources, row.via, row.parents) == ((), "keep", (report.id,))
+        assert not set(sources) & store.kept()
+
+    def test_a_state_of_several_is_made_again_until_it_is_saved(self, store: Store) -> None:
+        """What is reported and not saved is taken back with it; what comes after is no combination."""
+        workers = Workers(store, population=2, save_every=9)
+        workers.round(1.0, 2.0)
+        row = workers.claim()
+        own, sources = str(row.start), (workers.start_of(1), str(row.start))
+        workers.decide(row, Assign(member=0, hyperparameters={}, sources=sources, via="mean", intervals=3))
+        row = workers.report(store.member(0), 1.0, more=True).row or row
+        assert (store.intervals()[-1].via, row.sources, row.last) == ("mean", sources, store.intervals()[-1].id)
+        row = workers.report(row, 1.0, more=True).row or row
+        assert (store.intervals()[-1].via, store.intervals()[-1].origin) == (None, "continue")
+        store.fail(str(row.token), "it broke")
+        row = workers.claim_member(0)
+        assert (row.sources, row.via, row.budget, row.start) == (sources, "mean", 1, sources[0])
+        kept = workers.decide(row, Assign(member=0, hyperparameters={"x": 1.0}, via="keep"))
+        assert (kept.sources, kept.via, kept.origin, kept.hyperparameters) == (sources, "mean", "exploit", {"x": 1.0})
+        copied = workers.decide(kept, Assign(member=0, hyperparameters={}, sources=(own,)))
+        assert (copied.sources, copied.via, copied.start) == ((), "copy", own)
+
+    def test_what_cannot_be_combined(self, store: Store) -> None:
+        """Nothing, and what no interval of the run has made."""
+        warm = Workers.over(store).checkpoint()
+        start = Assign(member=0, hyperparameters={}, sources=(warm.name,))
+        store.create(RunRow(limit=4), {"population": 1}, Plan(actions=(start,)), [warm])
+        workers = Workers.over(store)
+        row = workers.claim()
+        before = everything(store)
+        for sources, words in (((), "sources is empty"), ((warm.name,), "the run was started from")):
+            with pytest.raises(InvalidValue, match=words):
+                workers.decide(row, Assign(member=0, hyperparameters={}, sources=sources, via="mean"))
+            assert everything(store) == before
+
+    def test_a_damaged_source_of_several(self, store: Store) -> None:
+        """The member falls back to its own state, and may choose again."""
         workers = Workers(store, population=3)
         workers.round(1.0, 2.0, 3.0)
         row = workers.claim()
-        sources = (workers.start_of(1), workers.start_of(2))
-        row = workers.decide(row, Assign(member=0, hyperparameters={}, sources=sources, opponents=sources))
-        assert (row.sources, row.start, row.opponents) == (sources, sources[0], sources)
-        for score in (3.0, 4.0, 5.0):
+        own, sources = row.start, (workers.start_of(1), workers.start_of(2))
+        row = workers.decide(row, Assign(member=0, hyperparameters={}, sources=sources, via="mean", intervals=4))
+        store.damaged({sources[1]: "cut short"}, str(row.token))
+        after = store.member(0)
+        assert (after.start, after.sources, after.origin, after.due) == (own, (), "fallback", 1)
+
+    def test_opponents(self, store: Store) -> None:
+        """They stay with the member until its next assignment, are kept so long, and stand in its reports."""
+        workers = Workers(store, population=3, limit=5)
+        workers.round(1.0, 2.0, 3.0)
+        row = workers.claim()
+        met = (workers.start_of(1), workers.start_of(2))
+        row = workers.decide(row, Assign(member=0, hyperparameters={}, via="keep", opponents=met))
+        for score in (3.0, 4.0, 5.0, 6.0):
             for member in (1, 2):
                 workers.report(workers.claim_member(member), score)
-        assert set(sources) <= store.kept()
-        workers.report(row, 9.0)
-        assert store.member(0).sources == ()
+        workers.report(row, 9.0, results={met[0]: 0.5})
+        report = store.intervals()[-1]
+        assert (report.opponents, report.results) == (met, {met[0]: 0.5})
+        assert store.member(0).opponents == met
+        assert set(met) <= store.kept()
+        row = workers.decide(workers.claim_member(0), intervals=1)
+        store.damaged({met[1]: "cut short"}, str(row.token))
+        assert store.member(0).opponents == met[:1]  # it is no reason to fall back
+        assert store.member(0).origin == "continue"
+        row = workers.claim_member(0)
+        with pytest.raises(StaleView, match="again"):
+            workers.decide(row, Assign(member=0, hyperparameters={}, via="keep", opponents=met))
+        workers.decide(row, Assign(member=0, hyperparameters={}, via="keep"))
+        workers.report(store.member(0), 9.0)
+        assert store.intervals()[-1].opponents == ()
 
     def test_going_on_as_before_is_a_decision(self, store: Store) -> None:
         """With nothing but the next time."""
@@ -624,8 +705,14 @@ class StoreContract(DamageContract, RoundContract):
         row = workers.claim()
         workers.decide(row, Retire(member=1))
         assert (store.member(1).state, store.member(1).role) == ("done", "retired")
+        assert store.changes(0).aside == {1}
         retired = workers.decide(row, Retire(member=0))
         assert (retired.state, retired.token) == ("done", None)
+        assert store.changes(0).aside == {0, 1}
+        assert [(event.kind, event.member) for event in store.events() if event.kind != "decision"] == [
+            ("retire", 1),
+            ("retire", 0),
+        ]
         with pytest.raises(StaleLease):
             workers.report(row, 3.0)
         store.extend(9, Plan())
@@ -641,6 +728,9 @@ class StoreContract(DamageContract, RoundContract):
         workers.report(store.member(running.member), 5.0)
         assert store.intervals()[-1].score == 5.0
         assert (store.member(1).role == "retired") is isinstance(action, Retire)
+        assert (store.changes(0).aside == {1}) is isinstance(action, Retire)
+        told = [event.revision for event in store.events() if event.kind == "retire"]
+        assert told == ([store.member(1).revision] if isinstance(action, Retire) else [])
         assert (store.member(1).hold == 1) is isinstance(action, Hold)
 
     def test_pins(self, store: Store) -> None:

@@ -25,7 +25,7 @@ from warren.population import (
     Unpin,
     View,
 )
-from warren.space import Choice, Float, Int, Space
+from warren.space import Choice, Float, Int, Less, Space, Sum, When
 from warren.strategies import Strategy
 from warren.values import Json, dump, load
 
@@ -41,6 +41,24 @@ SPACE = Space(
     }
 )
 """A space with every kind of dimension."""
+
+CONDITIONED = Space(
+    {
+        **SPACE,
+        "optimizer": Choice(("sgd", "adam", "none")),
+        "rate": When("optimizer", ["sgd", "adam"], Float(1e-5, 1.0, scale="log")),
+        "sgd": When("optimizer", "sgd", {"damping": Float(0.0, 0.99), "nesterov": Choice((True, False))}),
+        "slow": When("sgd.nesterov", True, Int(1, 8)),
+        "width": When("net.layers", [2, 3], Int(4, 64, scale="log", rebuild=True)),
+        "noise": When("net.layers", [2, 3], Float(0.0, 0.9)),
+        "flip": Float(0.0, 1.0),
+        "crop": Float(0.0, 1.0),
+        "first": Int(0, 100),
+        "last": Int(50, 120),
+    },
+    constraints=[Sum(["flip", "crop", "noise"], at_most=1.2), Less("first", "last")],
+)
+"""The same with more, so that members have not the same hyperparameters, and not all legal values go together."""
 
 
 class Population:
@@ -191,6 +209,23 @@ class StrategyContract:
                 self._assert_sound(plan, population, view)
         assert self._all_of(population) == before
 
+    @pytest.mark.parametrize("situation", ["two members", "many members", "half NaN", "different paces"])
+    def test_decisions_are_sound_where_members_have_not_the_same_hyperparameters(
+        self, strategy: Strategy, situation: str
+    ) -> None:
+        """What a member is given is complete, exists together, and keeps the constraints."""
+        population = Population(_SITUATIONS[situation], space=CONDITIONED)
+        size = len(_SITUATIONS[situation])
+        plan = strategy.start(CONDITIONED, size, Keys(seed=0, member=-1, interval=0))
+        for action in plan.actions:
+            assert isinstance(action, Assign)
+            assert CONDITIONED.check(action.hyperparameters, field="start") == action.hyperparameters
+            assert set(action.hyperparameters) == set(CONDITIONED.active(action.hyperparameters))
+        for seed in range(4):
+            for member in range(size):
+                view = population.view(member, memory=plan.memory)
+                self._assert_sound(strategy.decide(view, keys_of(view, seed)), population, view)
+
     @pytest.mark.parametrize("situation", _SITUATIONS)
     def test_who_else_decides_does_not_matter(self, strategy: Strategy, situation: str) -> None:
         """What is found once for all on the same facts is what each member would find alone, in any order."""
@@ -225,11 +260,12 @@ class StrategyContract:
             if not isinstance(action, Assign):
                 continue
             assert population.space.check(action.hyperparameters, field="plan") == action.hyperparameters
-            assert set(action.hyperparameters) == set(population.space)
+            assert set(action.hyperparameters) == set(population.space.active(action.hyperparameters))
             assert action.intervals >= 1
             for name in action.sources:
                 donor = population.owner(name)
-                assert donor.member != action.member, "a member is nobody's donor but others'"
+                if not action.combines:  # a combination may have the member's own state among its sources
+                    assert donor.member != action.member, "a member is nobody's donor but others'"
                 assert donor.status != "diverged"
                 judged = population.log.newest(donor.member, view.at)
                 assert judged is not None, "a donor is judged by a report at equal progress"
@@ -237,9 +273,10 @@ class StrategyContract:
                 assert donor == population.log.loadable(donor.member, view.at)
                 shape = population.space.rebuild
                 kept = {n: v for n, v in donor.hyperparameters.items() if n in shape}
-                assert {n: action.hyperparameters[n] for n in shape} == kept, "the shape moves with the weights"
+                given = {n: v for n, v in action.hyperparameters.items() if n in shape}
+                assert given == kept, "the shape moves with the weights"
             if action.via == "keep" and action.member == view.due.member:
-                for shaping in population.space.rebuild:
+                for shaping in population.space.rebuild & set(action.hyperparameters):
                     assert action.hyperparameters[shaping] == view.due.hyperparameters[shaping]
 
     def test_hyperparameters_stay_legal_for_ever(self, strategy: Strategy) -> None:

@@ -209,6 +209,14 @@ def _random_copy(workers: Workers, rng: np.random.Generator, row: MemberRow) -> 
             own = [one for one in workers.store.intervals() if one.member == other.member]
             donors += [str(one.checkpoint) for one in retained(own)]
     if donors:
-        name = donors[int(rng.integers(len(donors)))]
-        stretch = 1 + int(rng.integers(3))
-        workers.decide(row, Assign(member=row.member, hyperparameters={"x": 0.5}, sources=(name,), intervals=stretch))
+        count = 1 + int(rng.integers(3))
+        sources = tuple(donors[int(place)] for place in rng.integers(len(donors), size=count))
+        opponents = sources if rng.random() < 0.2 else ()
+        via, stretch = "copy" if count == 1 else "mean", 1 + int(rng.integers(3))
+        workers.decide(
+            row,
+            Assign(
+                member=row.member, hyperparameters={"x": 0.5}, sources=sources, via=via, opponents=opponents,
+                intervals=stretch,
+            ),
+        )  # fmt: skip

@@ -15,6 +15,8 @@ from warren.zoo.digits.data import Part, Parts, digits
 from warren.zoo.quiet import quiet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from warren.results import Trained
@@ -63,32 +65,44 @@ class Mlp:
         return {"weights": weights, "velocity": {name: np.zeros_like(value) for name, value in weights.items()}}
 
     def train_interval(self, state: State, hyperparameters: dict[str, Any], rng: Rng) -> State:
-        """One pass over the training part: SGD with momentum and weight decay, as PyTorch's."""
+        """One pass over the training part."""
         part = self._parts().train
-        images = part.images.reshape(-1, 64)
-        weights = {name: value.copy() for name, value in state["weights"].items()}
-        velocity = {name: value.copy() for name, value in state["velocity"].items()}
-        lr, momentum, decay = (np.float32(hyperparameters[name]) for name in ("lr", "momentum", "weight_decay"))
-        order = rng.numpy().permutation(len(images))
-        with np.errstate(over="ignore", invalid="ignore"):  # a member that diverges reports NaN and is replaced
-            for begin in range(0, len(order), self.batch):
-                batch = order[begin : begin + self.batch]
-                gradient = _gradient(weights, images[batch], part.labels[batch])
-                for name, weight in weights.items():
-                    velocity[name] *= momentum
-                    velocity[name] += gradient[name] + decay * weight
-                    weight -= lr * velocity[name]
-        return {"weights": weights, "velocity": velocity}
+        order = rng.numpy().permutation(len(part.labels))
+        return trained(
+            state, hyperparameters, part, [order[i : i + self.batch] for i in range(0, len(order), self.batch)]
+        )
 
     def evaluate(self, state: State, rng: Rng) -> tuple[float, dict[str, float]]:
         """Loss on the validation part, and the accuracies."""
         parts = self._parts()
-        with np.errstate(over="ignore", invalid="ignore"):
-            loss, accuracy = _measured(state["weights"], parts.validation)
-            return loss, {"accuracy": accuracy, "test": _measured(state["weights"], parts.test)[1]}
+        loss, accuracy = measured(state["weights"], parts.validation)
+        return loss, {"accuracy": accuracy, "test": measured(state["weights"], parts.test)[1]}
 
     def _parts(self) -> Parts:
         return digits(self.split)
+
+
+def trained(state: State, hyperparameters: dict[str, Any], part: Part, batches: Iterable[NDArray[np.int64]]) -> State:
+    """SGD with momentum and weight decay, as PyTorch's.
+
+    Args:
+        state: Weights and velocity; they are not written to.
+        hyperparameters: ``lr``, ``momentum``, ``weight_decay``.
+        part: What gradients come from.
+        batches: Places of the images of each step.
+    """
+    images = part.images.reshape(-1, 64)
+    weights = {name: value.copy() for name, value in state["weights"].items()}
+    velocity = {name: value.copy() for name, value in state["velocity"].items()}
+    lr, momentum, decay = (np.float32(hyperparameters[name]) for name in ("lr", "momentum", "weight_decay"))
+    with np.errstate(over="ignore", invalid="ignore"):  # a member that diverges reports NaN and is replaced
+        for batch in batches:
+            gradient = _gradient(weights, images[batch], part.labels[batch])
+            for name, weight in weights.items():
+                velocity[name] *= momentum
+                velocity[name] += gradient[name] + decay * weight
+                weight -= lr * velocity[name]
+    return {"weights": weights, "velocity": velocity}
 
 
 def _forward(
@@ -111,11 +125,12 @@ def _gradient(weights: Weights, images: NDArray[np.float32], labels: NDArray[np.
     return {"w1": images.T @ back, "b1": back.sum(0), "w2": hidden.T @ error, "b2": error.sum(0)}
 
 
-def _measured(weights: Weights, part: Part) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy."""
-    _, logits, log_probability = _forward(weights, part.images.reshape(-1, 64))
-    loss = -float(np.mean(log_probability[np.arange(len(part.labels)), part.labels]))
-    return loss, float(np.mean(logits.argmax(1) == part.labels))
+def measured(weights: Weights, part: Part) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy on some images."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        _, logits, log_probability = _forward(weights, part.images.reshape(-1, 64))
+        loss = -float(np.mean(log_probability[np.arange(len(part.labels)), part.labels]))
+        return loss, float(np.mean(logits.argmax(1) == part.labels))
 
 
 def run_mlp(

@@ -50,6 +50,13 @@ def climb(state: State, hyperparameters: dict[str, Any], rng: Rng) -> State:
     return {"theta": theta + LEARNING_RATE * gradient}
 
 
+def climb_four(state: State, hyperparameters: dict[str, Any], rng: Rng) -> State:
+    """Four steps, which is as often as a member of the figure is ready."""
+    for _ in range(4):
+        state = climb(state, hyperparameters, rng)
+    return state
+
+
 def measure(state: State, rng: Rng) -> tuple[float, dict[str, float]]:
     """The score, with theta as metrics, so that the record of a run holds its paths."""
     theta = state["theta"]
@@ -58,3 +65,6 @@ def measure(state: State, rng: Rng) -> tuple[float, dict[str, float]]:
 
 HILL = Task(init=start, train_interval=climb, evaluate=measure)
 """The toy, for `warren.run`. It stands here by name, so that worker processes find it."""
+
+HILL_BY_FOURS = Task(init=start, train_interval=climb_four, evaluate=measure)
+"""The toy with four steps an interval, so that a strategy decides after each interval."""
