@@ -279,3 +279,67 @@ def test_repr_tells_the_score_and_where_it_came_from(result: Result) -> None:
     assert f"{result.best.score:.6g}" in repr(result.best)
     assert repr(result).startswith("<Result done, 48 intervals, best <Trained score=")
     assert repr(result.schedule) == f"<Schedule of 8 intervals, {sum(step.copied for step in result.schedule)} copies>"
+
+
+# -- several scores ---------------------------------------------------------------------------------------------------
+
+# By member: score, speed, cost. In score alone 3 and 4 are best. In score and speed: 0 (1, 9), 1 (2, 7) and 3 (4, 5)
+# are left; 2 (2, 6) is bettered by 1, and 4 (4, 4) by 3. With the cost, which 2 has the least of, also 2; 4 still is
+# not, since 3 costs the same. Member 5 has no number for its speed.
+POINTS = [(1.0, 9.0, 5.0), (2.0, 7.0, 5.0), (2.0, 6.0, 1.0), (4.0, 5.0, 5.0), (4.0, 4.0, 5.0), (9.0, math.nan, 0.0)]
+
+
+def several(goal: str = "max", population: int = 5) -> Result:
+    sign = 1.0 if goal == "max" else -1.0
+
+    def train(slot: warren.Slot) -> None:
+        for member in slot:
+            member.state = np.zeros(1)
+            _ = member.flat
+            score, speed, cost = POINTS[member.id]
+            early = member.budget == 0  # what was reported before does not count
+            member.report(sign * score - sign * 10.0 * early, speed=speed + 100.0 * early, cost_ms=cost)
+
+    return warren.run(train, space=SPACE, goal=goal, population=population, intervals=2, strategy=warren.RandomSearch())
+
+
+@pytest.mark.parametrize("goal", ["max", "min"])
+@pytest.mark.parametrize(
+    ("metrics", "members"),
+    [
+        ((), [3, 4]),
+        (("speed",), [3, 1, 0]),
+        (("speed", "-cost_ms"), [3, 1, 2, 0]),
+        (("-speed",), [4]),
+        (("cost_ms",), [3, 4]),
+    ],
+    ids=str,
+)
+def test_the_front_is_what_nobody_betters(goal: str, metrics: tuple[str, ...], members: list[int]) -> None:
+    front = several(goal).front(*metrics)
+    assert sorted(one.member for one in front) == sorted(members)
+    assert [one.score for one in front] == sorted((one.score for one in front), reverse=goal == "max")
+    assert all(one.interval == 2 and one.state()["state"].shape == (1,) for one in front)
+
+
+def test_what_is_no_number_is_on_no_front() -> None:
+    result = several(population=6)
+    assert [one.member for one in result.front("speed")] == [3, 1, 0]
+    assert [one.member for one in result.front("-cost_ms")] == [5]
+
+
+def test_a_front_of_a_metric_that_nobody_reported() -> None:
+    with pytest.raises(
+        InvalidValue, match=r"front: metrics has '-size', and member \d did not report 'size' at .*speed"
+    ):
+        several().front("-size")
+
+
+def test_a_front_of_nobody() -> None:
+    def diverges(slot: warren.Slot) -> None:
+        for member in slot:
+            _ = member.flat
+            member.report(math.nan)
+
+    result = warren.run(diverges, space=SPACE, goal="max", population=2, intervals=1)
+    assert result.front("speed") == []

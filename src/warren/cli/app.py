@@ -12,8 +12,11 @@ import typer
 from warren.cli.audit import replay, retrace, verify
 from warren.cli.backup import backup
 from warren.cli.check import check
+from warren.cli.compare import compare
 from warren.cli.demo import demo
 from warren.cli.look import report, schedule, status
+from warren.cli.simulate import simulate
+from warren.cli.strategies import strategies
 from warren.cli.train import resume, run, worker
 from warren.engines.say import say
 from warren.errors import RunFailed, WarrenError
@@ -66,6 +69,9 @@ def build() -> typer.Typer:
     app.command()(replay)
     app.command()(retrace)
     app.command()(backup)
+    app.command()(compare)
+    app.command()(strategies)
+    app.command()(simulate)
     # What follows the name belongs to the demo, its --help too.
     passed = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
     app.command(context_settings=passed)(demo)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -58,6 +58,11 @@ def span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
+def _names(each: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The names that any of them has, in the order in which they come."""
+    return list(dict.fromkeys(name for hyperparameters in each for name in hyperparameters))
+
+
 def assignments(hyperparameters: Mapping[str, Any]) -> str:
     """Hyperparameters on one line."""
     return ", ".join(f"{name}={number(value)}" for name, value in hyperparameters.items())
@@ -97,7 +102,7 @@ def members_table(
         hidden_after: Rows after which some are left out.
         hidden: How many.
     """
-    names = list(snapshot.standings[0].row.hyperparameters) if snapshot.standings else []
+    names = _names(one.row.hyperparameters for one in snapshot.standings)
 
     def build(columns: Sequence[str], room: int | None, *, trend: bool = False, age: bool = False) -> Table:
         return _members_table(snapshot, standings, console, columns, room, trend, age, hidden_after, hidden)
@@ -177,10 +182,10 @@ def best_line(snapshot: Snapshot) -> str:
 
 def changes(schedule: Schedule) -> list[str]:
     """One line for each hyperparameter of a schedule: its first and last value, and how often it changed."""
-    names = list(schedule[0].hyperparameters) if len(schedule) else []
+    names = _names(step.hyperparameters for step in schedule)
     lines = []
     for name in names:
-        values = [step.hyperparameters.get(name) for step in schedule]
+        values = [step.hyperparameters.get(name, "absent") for step in schedule]
         count = sum(a != b for a, b in pairwise(values))
         if count == 0:
             lines.append(f"{name}: {number(values[0])} all along")
@@ -192,7 +197,7 @@ def changes(schedule: Schedule) -> list[str]:
 
 def schedule_table(schedule: Schedule) -> Table:
     """A schedule, with the intervals in one row in which nothing changed."""
-    names = list(schedule[0].hyperparameters) if len(schedule) else []
+    names = _names(step.hyperparameters for step in schedule)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("age", justify="right", no_wrap=True)
     table.add_column("member", justify="right", no_wrap=True)

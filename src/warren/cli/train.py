@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from warren import runs
+from warren import runs, strategies
 from warren.cli.find import run_in
 from warren.cli.live import live_view
 from warren.cli.show import Output, summary
@@ -52,6 +52,9 @@ def run(
         Path | None, typer.Option(metavar="STORE", help="The run's SQLite file. Default: runs/FILE.db")
     ] = None,
     run_name: Annotated[str, typer.Option("--run", metavar="NAME", help="Name of the run in its store.")] = "default",
+    strategy: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who decides; `warren strategies` lists them. Default: PBT")
+    ] = None,
     population: Annotated[int | None, typer.Option(metavar="N", help="Members. Default: 16")] = None,
     intervals: Annotated[int | None, typer.Option(metavar="N", help="Intervals for each. Default: 30")] = None,
     workers: WorkersOption = None,
@@ -88,10 +91,15 @@ def run(
             "with --gpus"
         )
     if report is not None:
-        _check_report(report)
+        check_report(report)
     names = names_of(file, name)
     arguments = {key: names[key] for key in TAKEN if key in names}
-    given = {"population": population, "intervals": intervals, "held_out": held_out}
+    given = {
+        "strategy": None if strategy is None else strategies.named(strategy),
+        "population": population,
+        "intervals": intervals,
+        "held_out": held_out,
+    }
     arguments.update({key: value for key, value in given.items() if value is not None})
     location = store if store is not None else Path("runs") / f"{file.stem}.db"
     with interrupted("interrupted; the same command goes on with the run"), live_view(plain=plain) as watch:
@@ -148,7 +156,7 @@ def resume(
     """Go on with a run from its store alone."""
     name = run_in(store, run_name)
     if report is not None:
-        _check_report(report)
+        check_report(report)
     with interrupted("interrupted; the same command goes on with the run"), live_view(plain=plain) as watch:
         result = runs.resume(
             store, name=name, workers=workers, engine=_known(engine), intervals=intervals, hang=hang, watch=watch
@@ -193,7 +201,7 @@ def write_report(result: Result, path: Path) -> None:
         raise InvalidValue(f"the report {path} cannot be written: {error.strerror}") from None
 
 
-def _check_report(path: Path) -> None:
+def check_report(path: Path) -> None:
     """Say now what would otherwise be found out when the training is over."""
     if importlib.util.find_spec("plotly") is None:
         raise MissingExtra("a report needs plotly: pip install 'warren[report]'")

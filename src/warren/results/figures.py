@@ -232,6 +232,8 @@ def _panels(rows: Iterable[IntervalRow], space: Json) -> Iterable[Panel]:
 
 def _panel(name: str, seen: Sequence[Any], dimension: Json) -> Panel:
     record: dict[str, Any] = dimension if isinstance(dimension, dict) else {}
+    while isinstance(record.get("inside"), dict):  # under a condition
+        record = record["inside"]
     numbers = [float(value) for value in seen if _is_number(value)]
     if "values" in record or len(numbers) < len(seen):
         choices = list(record.get("values", ()))

@@ -61,7 +61,7 @@ def score_figure(story: Story, goal: Goal) -> tuple[Figure, list[str]]:
         axis["range"] = view
         outside = sum(not view[0] <= score <= view[1] for score in scores)
         notes.append(f"The {_count(outside, 'worst score')} lie outside the first view; double-click to see all.")
-    return _figure(
+    return figure(
         traces, _time_axis(_last(story), "age of the state (intervals in its history)"), axis, 430, legend=True
     ), notes
 
@@ -76,7 +76,7 @@ def panel_figure(story: Story, panel: Panel) -> Figure:
     lanes = {row.member: i for i, row in enumerate(story.members)}
 
     def place(row: IntervalRow) -> float | None:
-        return panel.place(row.hyperparameters.get(panel.name))
+        return panel.place(row.hyperparameters[panel.name]) if panel.name in row.hyperparameters else None
 
     def lane(row: IntervalRow) -> float | None:
         spot = place(row)
@@ -85,8 +85,8 @@ def panel_figure(story: Story, panel: Panel) -> Figure:
         return spot
 
     def label(row: IntervalRow) -> str:
-        value = shown(row.hyperparameters.get(panel.name))
-        return f"member {row.member}, {_named(row)}: {_safe(value)}"
+        value = shown(row.hyperparameters.get(panel.name, "absent"))
+        return f"member {row.member}, {_named(row)}: {safe(value)}"
 
     def path(piece: Piece) -> Iterable[Point]:
         first = piece.rows[0]
@@ -102,7 +102,7 @@ def panel_figure(story: Story, panel: Panel) -> Figure:
         if len(story.links) <= MARKED:
             at = {point[0]: point for point in own}
             traces += _marks([at[_when(link.row)] for link in story.links], size=6)
-    return _figure(traces, _time_axis(_last(story), None), _panel_axis(panel), 250, legend=False)
+    return figure(traces, _time_axis(_last(story), None), _panel_axis(panel), 250, legend=False)
 
 
 def tree_figure(story: Story) -> tuple[Figure, list[str]]:
@@ -122,7 +122,7 @@ def tree_figure(story: Story) -> tuple[Figure, list[str]]:
         donor = story.parents.get(row.id)
         if row.origin in ("exploit", "rescue") and donor is not None:
             lines.append(_copied(row, donor))
-        lines += [f"{_safe(name)} = {_safe(shown(value))}" for name, value in row.hyperparameters.items()]
+        lines += [f"{safe(name)} = {safe(shown(value))}" for name, value in row.hyperparameters.items()]
         return "<br>".join(lines)
 
     def path(piece: Piece) -> Iterable[Point]:
@@ -137,7 +137,7 @@ def tree_figure(story: Story) -> tuple[Figure, list[str]]:
     diverged = [(row.interval, row.member, say(row)) for row in story.rows if row.status == "diverged"][:DRAWN]
     if diverged:
         marker = {"symbol": "x-thin", "size": 8, "line": {"width": 1.8, "color": INK}}
-        traces.append(_scatter(diverged, mode="markers", name="not finite", marker=marker))
+        traces.append(scatter(diverged, mode="markers", name="not finite", marker=marker))
     if story.lineage:
         own = [(row.interval, row.member, say(row)) for row in story.lineage]
         first = own[0]
@@ -155,7 +155,7 @@ def tree_figure(story: Story) -> tuple[Figure, list[str]]:
         axis["ticktext"] = [str(row.member) for row in story.members]
     height = 130 + min(max(count, 2) * 26, 900)
     time = _time_axis(max((row.interval for row in story.rows), default=1), "interval (the member's budget)")
-    return _figure(traces, time, axis, height, legend=True), notes
+    return figure(traces, time, axis, height, legend=True), notes
 
 
 def shown(value: Any) -> str:
@@ -210,7 +210,7 @@ def _line(
     points: list[Point] = []
     for path in paths:
         points += [*path, (None, None, "")]  # a gap before the next one
-    return _scatter(
+    return scatter(
         points[:-1],
         mode="lines",
         name=name,
@@ -222,15 +222,16 @@ def _line(
 def _marks(points: Sequence[Point], size: float = 8) -> list[dict[str, Any]]:
     size = size if len(points) <= MARKED else 5.5
     marker = {"symbol": "diamond", "size": size, "color": "#ffffff", "line": {"width": 2, "color": WINNER}}
-    return [_scatter(points, mode="markers", name="copied here", marker=marker)] if points else []
+    return [scatter(points, mode="markers", name="copied here", marker=marker)] if points else []
 
 
 def _star(x: Any, y: Any, text: str) -> dict[str, Any]:
     marker = {"symbol": "star", "size": 15, "color": WINNER, "line": {"width": 1, "color": "#ffffff"}}
-    return _scatter([(x, y, text)], mode="markers", name="best", marker=marker)
+    return scatter([(x, y, text)], mode="markers", name="best", marker=marker)
 
 
-def _scatter(points: Sequence[Point], **more: Any) -> dict[str, Any]:
+def scatter(points: Sequence[Point], **more: Any) -> dict[str, Any]:
+    """A trace of points, each with what is said under the mouse; `more` is Plotly's."""
     return {
         "type": "scatter",
         "x": [point[0] for point in points],
@@ -246,9 +247,10 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
-def _figure(
+def figure(
     traces: Sequence[Mapping[str, Any]], x: dict[str, Any], y: dict[str, Any], height: int, *, legend: bool
 ) -> Figure:
+    """Traces with their axes, in the look of the page."""
     line = {"gridcolor": FAINT, "zeroline": False, "linecolor": "#c9cdd6", "automargin": True, "ticks": ""}
     return {
         "data": list(traces),
@@ -302,7 +304,7 @@ def _panel_axis(panel: Panel) -> dict[str, Any]:
             "range": [-0.6, last + 0.6],
             "tickmode": "array",
             "tickvals": list(range(last + 1)),
-            "ticktext": [_safe(_short(shown(value))) for value in panel.choices],
+            "ticktext": [safe(_short(shown(value))) for value in panel.choices],
             "showgrid": False,
         }
     if panel.axis == "log":
@@ -361,6 +363,6 @@ def _short(text: str, most: int = 24) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """User text inside a figure, where Plotly reads some tags and entities."""
     return html.escape(text, quote=False).replace("\n", " ")

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import itertools
-import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from warren.errors import MissingExtra
 from warren.population import EventRow, IntervalRow
 from warren.results.figures import COPIES, Panel, Story, story
+from warren.results.page import card, count, page, place, table, text
 from warren.results.plots import Figure, panel_figure, score_figure, shown, tree_figure
 from warren.results.result import Result, Trained
-from warren.results.style import CSS, SCRIPT
 
 FAILURES = 10
 """How many of the last failures are told with their tracebacks."""
@@ -34,7 +29,6 @@ def render(result: Result) -> str:
     Raises:
         MissingExtra: Plotly is not installed.
     """
-    library = _library()
     config = result.store.config()
     best = result.best if result.run.best is not None else None
     lineage = result.lineage() if best is not None else []
@@ -52,60 +46,7 @@ def render(result: Result) -> str:
             _foot(result, config),
         ]
     )
-    return _page(f"{result.name} · warren", body, _json(figures), library)
-
-
-def _library() -> str:
-    """The source of plotly.js."""
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise MissingExtra('the report needs Plotly: pip install "warren[report]"') from None
-    return str(get_plotlyjs()).replace("\r\n", "\n")
-
-
-def _page(title: str, body: str, figures: str, library: str) -> str:
-    # The policy makes the browser keep the promise: only these two scripts run, and nothing is fetched from anywhere.
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in (library, SCRIPT))
-    policy = f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}</title>
-<style>{CSS}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<script type="application/json" id="figures">{figures}</script>
-<script>{library}</script>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
-
-
-def _sha256(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _json(value: Any) -> str:
-    """JSON that may stand inside a script element."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _text(value: object) -> str:
-    """Anything a user named, as text."""
-    # A path in a traceback may hold bytes that are no text; they must not keep the page from being written.
-    return html.escape(str(value)).encode("utf-8", "replace").decode()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return page(f"{result.name} · warren", body, figures)
 
 
 # -- the sections ---------------------------------------------------------------------------------------------------
@@ -113,43 +54,41 @@ def _count(number: int, noun: str) -> str:
 
 def _head(result: Result, best: Trained | None, told: Story) -> Iterable[str]:
     run = result.run
-    yield f'<header><h1>{_text(result.name)}</h1><span class="status {run.status}">{run.status}</span></header>'
+    yield f'<header><h1>{text(result.name)}</h1><span class="status {run.status}">{run.status}</span></header>'
     yield f'<p class="soft">Population Based Training, {_why(result)}.</p>'
     yield '<div class="cards">'
     goal = "highest" if result.goal == "max" else "lowest"
     if best is None:
-        yield _card("best score", "none yet", "no finite score with a kept state", "best")
+        yield card("best score", "none yet", "no finite score with a kept state", "best")
     else:
-        yield _card(
-            f"best score ({goal})", shown(best.score), f"member {best.member}, interval {best.interval}", "best"
-        )
+        yield card(f"best score ({goal})", shown(best.score), f"member {best.member}, interval {best.interval}", "best")
         if result.held_out is not None:
             value = "not reported" if best.held_out is None else shown(float(best.held_out))
-            yield _card(f"{result.held_out}, held out", value, "of the same state; selection did not see it")
+            yield card(f"{result.held_out}, held out", value, "of the same state; selection did not see it")
     planned = len(told.members) * run.limit
-    yield _card("population", f"{len(told.members):,}", f"{len(told.rows):,} of {_count(planned, 'interval')} reported")
+    yield card("population", f"{len(told.members):,}", f"{len(told.rows):,} of {count(planned, 'interval')} reported")
     rescues = sum(row.origin == "rescue" for row in told.rows)
     copies = sum(row.origin in COPIES for row in told.rows)
     parts = [f"{len(told.links)} of them in the lineage of the best"] if best is not None and copies else []
-    parts += [_count(rescues, "rescue")] if rescues else []
-    yield _card("copies", f"{copies:,}", ", ".join(parts) or ("" if copies else "no state was taken over"))
-    yield _card(*_trouble(result, told))
+    parts += [count(rescues, "rescue")] if rescues else []
+    yield card("copies", f"{copies:,}", ", ".join(parts) or ("" if copies else "no state was taken over"))
+    yield card(*_trouble(result, told))
     yield "</div>"
     if best is not None:
         yield "<section><h2>The best state was last trained with</h2>"
-        values = (f"<li><span>{_text(name)}</span> {_text(shown(v))}</li>" for name, v in best.hyperparameters.items())
+        values = (f"<li><span>{text(name)}</span> {text(shown(v))}</li>" for name, v in best.hyperparameters.items())
         yield f'<ul class="values">{"".join(values)}</ul>'
         yield f'<p class="about after">{_flatters(result, best, told)}</p></section>'
     for warning in result.warnings:
-        yield f'<p class="note">{_text(warning)}</p>'
+        yield f'<p class="note">{text(warning)}</p>'
 
 
 def _flatters(result: Result, best: Trained, told: Story) -> str:
     """What to make of the best score and its hyperparameters."""
-    scores = _count(sum(row.score is not None for row in told.rows), "score")
+    scores = count(sum(row.score is not None for row in told.rows), "score")
     said = f"The best score flatters: it was selected on, as the best of {scores}."
     if best.held_out is not None and math.isfinite(best.held_out):
-        said += f" The held-out <b>{_text(result.held_out)}</b> is the one to quote."
+        said += f" The held-out <b>{text(result.held_out)}</b> is the one to quote."
     else:
         said += " Measure the model on data that selection has not seen before quoting a number."
     changes = sum(1 for _ in itertools.groupby(told.lineage, key=lambda row: row.hyperparameters))
@@ -158,21 +97,14 @@ def _flatters(result: Result, best: Trained, told: Story) -> str:
     return said
 
 
-def _card(label: str, value: str, more: str = "", kind: str = "") -> str:
-    return (
-        f'<div class="card {kind}"><span class="label">{_text(label)}</span><b>{_text(value)}</b>'
-        f'<span class="more">{_text(more)}</span></div>'
-    )
-
-
 def _why(result: Result) -> str:
     """How the run stands, in words."""
     run = result.run
     if run.status == "done":
         return "done: every member has had its intervals or is out"
     if run.status == "running":
-        return f"not over: {_count(run.total, 'interval')} so far; the same call goes on with it"
-    return f"{run.status}: {_text(run.reason or 'no reason was given')}"
+        return f"not over: {count(run.total, 'interval')} so far; the same call goes on with it"
+    return f"{run.status}: {text(run.reason or 'no reason was given')}"
 
 
 def _trouble(result: Result, told: Story) -> tuple[str, str, str]:
@@ -182,12 +114,12 @@ def _trouble(result: Result, told: Story) -> tuple[str, str, str]:
     out = [row.member for row in told.members if row.state == "quarantined"]
     parts = []
     if failures:
-        parts.append(f"{_count(failures, 'exception')} or lost workers")
+        parts.append(f"{count(failures, 'exception')} or lost workers")
     if diverged:
         parts.append(f"{diverged} not finite")
     if out:
         named = ", ".join(map(str, out[:8])) + (" …" if len(out) > 8 else "")
-        parts.append(f"quarantined: {_count(len(out), 'member')} ({named})")
+        parts.append(f"quarantined: {count(len(out), 'member')} ({named})")
     if pending:
         parts.append(f"{pending} scores to come")
     return "failures", f"{failures + diverged:,}", ", ".join(parts) or "every interval came to its end"
@@ -205,7 +137,7 @@ def _scores(result: Result, told: Story, figures: list[Figure]) -> Iterable[str]
         "state, its own line ends, and a branch of the donor&rsquo;s goes on with the scores that the recipient "
         f"reaches itself; an inherited score is never drawn as its own. {_told(notes)}</p>"
     )
-    yield _place(figures, "Scores of all members, with the lineage of the best state") + "</section>"
+    yield place(figures, "Scores of all members, with the lineage of the best state") + "</section>"
 
 
 def _panels(told: Story, figures: list[Figure]) -> Iterable[str]:
@@ -218,8 +150,8 @@ def _panels(told: Story, figures: list[Figure]) -> Iterable[str]:
     )
     for panel in told.panels:
         figures.append(panel_figure(told, panel))
-        yield f"<div><h3>{_text(panel.name)} <small>{_scale(panel)}</small></h3>"
-        yield _place(figures, f"{panel.name} over time") + "</div>"
+        yield f"<div><h3>{text(panel.name)} <small>{_scale(panel)}</small></h3>"
+        yield place(figures, f"{panel.name} over time") + "</div>"
     yield "</div></section>"
 
 
@@ -241,19 +173,11 @@ def _tree(told: Story, figures: list[Figure]) -> Iterable[str]:
         else '<p class="about">A row for each member. No state was copied in this run. '
     )
     yield f"Point at a line for scores and hyperparameters. {_told(notes)}</p>"
-    yield _place(figures, "Which state came from which") + "</section>"
-
-
-def _place(figures: Sequence[Figure], label: str) -> str:
-    height = figures[-1]["layout"]["height"]
-    return (
-        f'<div class="figure" role="img" aria-label="{_text(label)}" data-figure="{len(figures) - 1}" '
-        f'style="height:{height}px"></div>'
-    )
+    yield place(figures, "Which state came from which") + "</section>"
 
 
 def _told(notes: Iterable[str]) -> str:
-    return " ".join(map(_text, notes))
+    return " ".join(map(text, notes))
 
 
 def _final(result: Result, best: Trained | None, told: Story) -> Iterable[str]:
@@ -263,7 +187,7 @@ def _final(result: Result, best: Trained | None, told: Story) -> Iterable[str]:
         yield '<p class="about">No member has a scored state.</p></section>'
         return
     missing = len(told.members) - len(final)
-    left = f" {_count(missing, 'member')} never had a scored state." if missing else ""
+    left = f" {count(missing, 'member')} never had a scored state." if missing else ""
     best_id = None if best is None else (best.member, best.interval)
     marked = any((trained.member, trained.interval) == best_id for trained in final)
     mark = " The best state of the run is marked." if marked else " The best state of the run is an earlier one."
@@ -281,7 +205,7 @@ def _final(result: Result, best: Trained | None, told: Story) -> Iterable[str]:
         cells += [shown(trained.hyperparameters[name]) if name in trained.hyperparameters else "" for name in names]
         cells += [states[trained.member]] if told_states else []
         rows.append(("best" if (trained.member, trained.interval) == best_id else "", cells))
-    yield _table(heads + names + (["state"] if told_states else []), rows) + "</section>"
+    yield table(heads + names + (["state"] if told_states else []), rows) + "</section>"
 
 
 def _schedule(told: Story) -> Iterable[str]:
@@ -306,9 +230,9 @@ def _schedule(told: Story) -> Iterable[str]:
         rows.append(("", cells))
     yield (
         "<section><details><summary><h2>The schedule that made the best state</h2> "
-        f'<span class="soft">{_count(len(told.lineage), "interval")}, {_count(len(rows), "step")}</span></summary>'
+        f'<span class="soft">{count(len(told.lineage), "interval")}, {count(len(rows), "step")}</span></summary>'
     )
-    yield _table(["age", "member", "copied", "score after", *names], rows)
+    yield table(["age", "member", "copied", "score after", *names], rows)
     yield '<p class="about">As a file: <code>result.schedule.save("schedule.json")</code></p></details></section>'
 
 
@@ -326,29 +250,18 @@ def _failure(event: EventRow) -> str:
     body = event.body if isinstance(event.body, dict) else {}
     error = str(body.get("error") or "").strip()
     last = error.splitlines()[-1] if error else "no words were left"
-    when = f", interval {_text(body['interval'])}" if "interval" in body else ""
+    when = f", interval {text(body['interval'])}" if "interval" in body else ""
     what = {"failure": "failed", "lost": "lost its worker", "quarantine": "is quarantined"}[event.kind]
-    said = f"<b>member {event.member}</b> {what}{when}: {_text(last)}"
+    said = f"<b>member {event.member}</b> {what}{when}: {text(last)}"
     if event.kind == "quarantine" or "\n" not in error:
         return f'<p class="about">{said}</p>'
-    return f'<details><summary class="about">{said}</summary><pre>{_text(error)}</pre></details>'
+    return f'<details><summary class="about">{said}</summary><pre>{text(error)}</pre></details>'
 
 
 def _foot(result: Result, config: Any) -> str:
-    seed = f"seed {_text(config['seed'])}. " if isinstance(config, dict) and "seed" in config else ""
-    return f"<footer>{_text(result.cost)}. {seed}</footer>"
+    seed = f"seed {text(config['seed'])}. " if isinstance(config, dict) and "seed" in config else ""
+    return f"<footer>{text(result.cost)}. {seed}</footer>"
 
 
 def _number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else shown(float(value))
-
-
-def _table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-    lines = ['<div class="wide"><table><thead><tr>']
-    lines += [f'<th class="long" title="{_text(head)}">{_text(head)}</th>' for head in heads]
-    lines.append("</tr></thead><tbody>")
-    for kind, cells in rows:
-        inside = "".join(f'<td class="long" title="{_text(cell)}">{_text(cell)}</td>' for cell in cells)
-        lines.append(f'<tr class="{kind}">{inside}</tr>' if kind else f"<tr>{inside}</tr>")
-    lines.append("</tbody></table></div>")
-    return "".join(lines)

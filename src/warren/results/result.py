@@ -10,11 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from warren.errors import InvalidValue, RunFailed
 from warren.population import EventRow, IntervalRow, MemberRow, RunRow, better
 from warren.results.lineage import Schedule, lineage
 from warren.state import Tree, adapt, encode
 from warren.stores import Store
+from warren.strategies.mopbt import fronts
 from warren.training import States
 
 
@@ -197,6 +200,38 @@ class Result:
         rows.sort(key=lambda row: row.score or 0.0, reverse=self.goal == "max")
         return [Trained(row, self) for row in rows]
 
+    def front(self, *metrics: str) -> list[Trained]:
+        """The states of the final population that no other one betters: its Pareto front, the best score first.
+
+        A state is left out where another one is at least as good in the score and in every metric named, and better in
+        one of them, or where one of its numbers is not finite. Equal ones stay.
+
+        Args:
+            *metrics: Names of reported metrics that count beside the score: ``"accuracy"`` where greater is better,
+                ``"-latency"`` where smaller is.
+
+        Raises:
+            InvalidValue: A report does not have the metric.
+        """
+        final = [trained for trained in self.final if trained.score is not None]
+        points = np.array([[self._objective(one, name) for name in ("", *metrics)] for one in final]).reshape(
+            len(final), 1 + len(metrics)
+        )
+        finite = np.flatnonzero(np.isfinite(points).all(axis=1))
+        return [final[place] for place in finite[fronts(points[finite]) == 0].tolist()]
+
+    def _objective(self, trained: Trained, metric: str) -> float:
+        """One number of a report, greater is better; its score for the empty name."""
+        if not metric:
+            return float(trained.score or 0.0) * (1.0 if self.goal == "max" else -1.0)
+        name = metric.removeprefix("-")
+        if name not in trained.metrics:
+            raise InvalidValue(
+                f"front: metrics has {metric!r}, and member {trained.member} did not report {name!r} at interval "
+                f"{trained.interval}; it reported {', '.join(trained.metrics) or 'no metrics'}"
+            )
+        return trained.metrics[name] * (-1.0 if metric.startswith("-") else 1.0)
+
     def lineage(self, trained: Trained | None = None) -> list[IntervalRow]:
         """The chain of intervals that led to a state, oldest first; by default to the best one."""
         end = (trained or self.best)._row
@@ -209,7 +244,8 @@ class Result:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """One row for each interval, flat: ready for pandas, polars or csv."""
+        """One row for each interval, flat: ready for pandas, polars or csv. None: it has no such hyperparameter."""
+        names = dict.fromkeys(name for row in self.intervals for name in row.hyperparameters)
         return [
             {
                 "member": row.member,
@@ -221,7 +257,7 @@ class Result:
                 "score": row.score,
                 "status": row.status,
                 "seconds": row.seconds,
-                **{f"hyperparameters.{name}": value for name, value in row.hyperparameters.items()},
+                **{f"hyperparameters.{name}": row.hyperparameters.get(name) for name in names},
                 **{f"metrics.{name}": value for name, value in row.metrics.items()},
             }
             for row in self.intervals
