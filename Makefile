@@ -12,6 +12,8 @@ OTHER_PYTHONS ?= 3.10 3.13
 # Test processes at once: one more than two cores, since many tests wait for processes of their own.
 JOBS ?= 3
 export JOBS
+# Small matrices multiplied by all cores in several test processes at once wait for each other.
+export OPENBLAS_NUM_THREADS ?= 1
 
 BIN := .venv/bin
 CANDIDATES := python3.11 python3 python3.12 python3.13 python3.10

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import functools
 import json
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -291,6 +293,11 @@ def in_range(dimensions: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     )
 
 
+def added(values: dict[str, Any]) -> float:
+    """One after the other: `sum` corrects the last digit from Python 3.12 on."""
+    return functools.reduce(operator.add, values.values())
+
+
 @FAST
 @given(summed(), st.integers(0, 2**32))
 def test_sums_are_kept_to_the_last_digit(given: tuple[dict[str, Any], float], seed: int) -> None:
@@ -300,10 +307,10 @@ def test_sums_are_kept_to_the_last_digit(given: tuple[dict[str, Any], float], se
         values = {name: one.sample(generator) for name, one in dimensions.items()}
         found = space.repaired(values, generator)
         assert in_range(dimensions, found)
-        assert sum(found.values()) <= at_most
+        assert added(found) <= at_most
         assert all(found[name] <= values[name] for name in values)
         assert space.repaired(found, generator) == found
-        if sum(values.values()) <= at_most:
+        if added({name: values[name] for name in dimensions}) <= at_most:
             assert found == values
         elif all(isinstance(one, Float) for one in dimensions.values()):
             assert sum(found.values()) == pytest.approx(at_most, abs=1e-9)
