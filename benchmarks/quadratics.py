@@ -19,7 +19,7 @@ from warren.space import Space
 from warren.strategies import PBT, Perturb, RandomSearch, Strategy, Truncation
 from warren.strategies.controls import Cosine
 from warren.strategies.explore import explored
-from warren.strategies.moves import begin, keep, train_on
+from warren.strategies.moves import begin_all, keep, train_on
 from warren.strategies.standing import worst
 
 QUARTER = Truncation(fraction=0.25)
@@ -31,7 +31,7 @@ class Drift:
     """The mutations of PBT without its copies: whoever would copy mutates what it has."""
 
     def start(self, space: Space, size: int, keys: Keys) -> Plan:
-        return Plan(actions=tuple(begin(space, member, keys) for member in range(size)))
+        return begin_all(space, size, keys)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         place, fitness = view.place, view.facts.scores

@@ -12,7 +12,7 @@ from warren.population import IntervalRow, Keys, Pin, Plan, Unpin, View
 from warren.space import Space
 from warren.strategies.averaging import combine, kin, ranked
 from warren.strategies.explore import Explore, Perturb, explored
-from warren.strategies.moves import begin, keep, rescue
+from warren.strategies.moves import begin_all, keep, rescue
 from warren.strategies.ready import Every
 from warren.strategies.standing import worst
 
@@ -66,7 +66,7 @@ class Anchored:
     def start(self, space: Space, size: int, keys: Keys) -> Plan:
         """As `PBT`, with the same draws for the same seed."""
         first = Every(every=self.every, warmup=self.warmup).after(0)
-        return Plan(actions=tuple(begin(space, member, keys, intervals=first) for member in range(size)))
+        return begin_all(space, size, keys, intervals=first)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Become the anchor, go on, or take over the anchor or another parent."""

@@ -17,7 +17,7 @@ from warren.strategies.ever import best_ever, remember
 from warren.strategies.explore import Perturb
 from warren.strategies.gp import Kernel, fitted, matern, minimiser, quantiles
 from warren.strategies.hooks import Combine, Combines, Hook
-from warren.strategies.moves import assign, begin, keep, rescue
+from warren.strategies.moves import assign, begin_all, keep, rescue
 from warren.strategies.ready import Every
 from warren.strategies.region import Region, Trust, newest, recorded, searched
 from warren.values import Json
@@ -118,7 +118,7 @@ class BGPBT(Combines):
         """
         minimiser()
         first = Every(every=self.every, warmup=self.warmup).after(0)
-        return Plan(actions=tuple(begin(space, member, keys, intervals=first) for member in range(size)))
+        return begin_all(space, size, keys, intervals=first)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Copy and train on with hyperparameters from the trust region, begin a generation, or go on."""

@@ -11,7 +11,7 @@ from warren.space import Space
 from warren.strategies.exploit import Exploit, Nobody, Tournament, Truncation, TTest
 from warren.strategies.explore import Explore, Noise, Perturb, Resample, Unchanged, explored
 from warren.strategies.fitness import Fitness, LastScore
-from warren.strategies.moves import Copy, begin, keep, rescue, take_over, train_on
+from warren.strategies.moves import Copy, begin_all, keep, rescue, take_over, train_on
 from warren.strategies.ready import Every, Never, Ready
 
 Explorers = Literal["copier", "ready"]
@@ -38,7 +38,7 @@ class Composed:
     def start(self, space: Space, size: int, keys: Keys) -> Plan:
         """Every member with hyperparameters from the prior and a state made from its own seed."""
         first = self.ready.after(0)
-        return Plan(actions=tuple(begin(space, member, keys, intervals=first) for member in range(size)))
+        return begin_all(space, size, keys, intervals=first)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Exploit and explore for the member that is due."""

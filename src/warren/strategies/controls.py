@@ -14,7 +14,7 @@ from warren.population import Assign, Keys, Plan, Retire, View
 from warren.space import Float, Int, Space
 from warren.space.space import flatten
 from warren.strategies.fitness import LastScore
-from warren.strategies.moves import begin, keep, train_on
+from warren.strategies.moves import begin_all, keep, train_on
 from warren.strategies.standing import lottery
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Cosine:
     def start(self, space: Space, size: int, keys: Keys) -> Plan:
         """As `PBT`, with the same draws for the same seed."""
         annealed(space, self.names)
-        return Plan(actions=tuple(begin(space, member, keys) for member in range(size)))
+        return begin_all(space, size, keys)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Train on with the next values of the schedule."""
@@ -226,7 +226,7 @@ class SuccessiveHalving:
 
     def start(self, space: Space, size: int, keys: Keys) -> Plan:
         """As `PBT`, with the same draws for the same seed."""
-        return Plan(actions=tuple(begin(space, member, keys, intervals=self.first) for member in range(size)))
+        return begin_all(space, size, keys, intervals=self.first)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Retire at a rung unless among the best that have come to it."""

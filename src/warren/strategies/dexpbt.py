@@ -13,7 +13,7 @@ from warren.space import Space
 from warren.strategies.explore import Explore, Stretch, explored
 from warren.strategies.fitness import Fitness, LastScore
 from warren.strategies.guards import Gap
-from warren.strategies.moves import Copy, begin, keep, rescue, take_over, train_on
+from warren.strategies.moves import Copy, begin_all, keep, rescue, take_over, train_on
 from warren.strategies.ready import Every
 from warren.strategies.standing import donor, worst
 
@@ -77,7 +77,7 @@ class DexPBT:
     def start(self, space: Space, size: int, keys: Keys) -> Plan:
         """As `PBT`, with the same draws for the same seed."""
         first = self._ready.after(0)
-        return Plan(actions=tuple(begin(space, member, keys, intervals=first) for member in range(size)))
+        return begin_all(space, size, keys, intervals=first)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Replace, mutate or leave the member that is due."""

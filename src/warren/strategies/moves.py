@@ -34,6 +34,11 @@ def begin(space: Space, member: int, keys: Keys, *, intervals: int = 1, **fields
     )  # fmt: skip
 
 
+def begin_all(space: Space, size: int, keys: Keys, *, intervals: int = 1) -> Plan:
+    """The first plan of most strategies: every member as `begin` has it."""
+    return Plan(actions=tuple(begin(space, member, keys, intervals=intervals) for member in range(size)))
+
+
 def keep(*, intervals: int = 1) -> Plan:
     """The member that is due goes on as it is."""
     return Plan(intervals=intervals)

@@ -12,7 +12,7 @@ from warren.space import Choice, Space
 from warren.strategies.exploit import Exploit, Truncation
 from warren.strategies.explore import Perturb
 from warren.strategies.fitness import Fitness, LastScore
-from warren.strategies.moves import begin, keep, rescue, take_over
+from warren.strategies.moves import begin_all, keep, rescue, take_over
 from warren.strategies.ready import Every
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class PairwisePBT:
     def start(self, space: Space, size: int, keys: Keys) -> Plan:
         """As `PBT`, with the same draws for the same seed."""
         first = self._ready.after(0)
-        return Plan(actions=tuple(begin(space, member, keys, intervals=first) for member in range(size)))
+        return begin_all(space, size, keys, intervals=first)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Learn from a better member, where the member that is due has met one."""

@@ -14,7 +14,7 @@ from warren.strategies.bandit import Known, check_counts, check_share, copies, c
 from warren.strategies.coding import coding, highest, unordered
 from warren.strategies.explore import Perturb
 from warren.strategies.gp import Kernel, fitted, minimiser, standardised
-from warren.strategies.moves import assign, begin, keep, rescue
+from warren.strategies.moves import assign, begin_all, keep, rescue
 from warren.strategies.ready import Every
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class PB2:
         """
         minimiser()
         first = Every(every=self.every, warmup=self.warmup).after(0)
-        return Plan(actions=tuple(begin(space, member, keys, intervals=first) for member in range(size)))
+        return begin_all(space, size, keys, intervals=first)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Copy one of the best and train on with hyperparameters that promise much, or go on."""

@@ -16,7 +16,7 @@ from warren.state import Tree, combine_leaves
 from warren.strategies.averaging import ranked
 from warren.strategies.explore import Perturb
 from warren.strategies.hooks import Combine, Combines, Draws, Hook
-from warren.strategies.moves import assign, begin, keep, rescue, train_on
+from warren.strategies.moves import assign, begin_all, keep, rescue, train_on
 from warren.strategies.ready import Every
 from warren.strategies.standing import lottery
 
@@ -140,7 +140,7 @@ class SEARL(Combines):
     def start(self, space: Space, size: int, keys: Keys) -> Plan:
         """As `PBT`, with the same draws for the same seed."""
         first = Every(every=self.every, warmup=self.warmup).after(0)
-        return Plan(actions=tuple(begin(space, member, keys, intervals=first) for member in range(size)))
+        return begin_all(space, size, keys, intervals=first)
 
     def decide(self, view: View, keys: Keys) -> Plan:
         """Fill the place of the member that is due."""
