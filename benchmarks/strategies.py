@@ -54,6 +54,7 @@ class Ground:
         explore: Where a strategy leaves it open.
         seeds: Runs of each strategy.
         told: What its column shows.
+        without: Strategies that it cannot show.
     """
 
     learner: Callable[[int], Learner] | None
@@ -62,13 +63,26 @@ class Ground:
     explore: Perturb
     seeds: int
     told: str
+    without: tuple[str, ...] = ()
 
 
+NO_RATE = ("Cosine",)
+"""The toys have no learning rate to anneal."""
 GROUNDS = {
-    "hill": Ground(learner=lambda seed: Hill(), members=16, intervals=50, explore=TWO, seeds=20, told="regret"),
-    "plain": Ground(learner=lambda seed: plain(), members=22, intervals=50, explore=TWO, seeds=20, told="regret"),
+    "hill": Ground(
+        learner=lambda seed: Hill(), members=16, intervals=50, explore=TWO, seeds=20, told="regret", without=NO_RATE
+    ),
+    "plain": Ground(
+        learner=lambda seed: plain(), members=22, intervals=50, explore=TWO, seeds=20, told="regret", without=NO_RATE
+    ),
     "deceptive": Ground(
-        learner=lambda seed: deceptive(), members=22, intervals=50, explore=TWO, seeds=20, told="regret"
+        learner=lambda seed: deceptive(),
+        members=22,
+        intervals=50,
+        explore=TWO,
+        seeds=20,
+        told="regret",
+        without=NO_RATE,
     ),
     "regimes": Ground(
         learner=lambda seed: regimes(seed=seed), members=16, intervals=60, explore=MILD, seeds=20, told="loss"
@@ -85,7 +99,7 @@ def contenders(ground: Ground) -> dict[str, tuple[Strategy, int]]:
     """Strategies with the size of their population."""
     found: dict[str, tuple[Strategy, int]] = {}
     for one in entries():
-        if one.name in LEFT_OUT:
+        if one.name in (*LEFT_OUT, *ground.without):
             continue
         options: dict[str, Any] = {}
         if "explore" in one.options and one.name not in OWN_EXPLORE:
@@ -182,7 +196,7 @@ def told(kept: Mapping[str, Mapping[str, list[float]]]) -> str:
 {about["versions"]["numpy"]}) and writes it here. Members x intervals: {sizes}. Shown is what the member that looks best
 at the end is truly worth, smaller is better: the geometric mean over the seeds of the regret (1.2 - Q) or the loss, the
 mean of the test error, each with its 95 % interval by Student's t. Bold is the best of a column, and what lies
-within its interval. Not in it: {left}.
+within its interval; - where it has nothing to act on. Not in it: {left}.
 
 {table(kept)}
 

@@ -1,7 +1,8 @@
 """Settings as JSON and back: what the record keeps of a space, a strategy or a rule.
 
-A setting is a frozen dataclass of settings, scalars, tuples and mappings, or a function that can be found again by its
-name. Nothing is unpickled: a name is looked up among classes and modules that are already trusted.
+A setting is a frozen dataclass of settings, scalars, tuples and mappings, a function that can be found again by its
+name, or a method of such a dataclass. Nothing is unpickled: a name is looked up among classes and modules that are
+already trusted.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any, Union
 
 from warren.errors import InvalidType, InvalidValue
@@ -25,7 +26,7 @@ def dump(value: Any) -> Json:
     """A setting as JSON.
 
     Args:
-        value: A frozen dataclass, a scalar, a tuple, list or mapping of settings, or a named function.
+        value: A frozen dataclass or a method of one, a scalar, a tuple, list or mapping of settings, a named function.
 
     Raises:
         InvalidType: A part cannot be found again by its name (a lambda, a live object).
@@ -40,6 +41,9 @@ def dump(value: Any) -> Json:
         return body
     if isinstance(value, Mapping):
         return {str(name): dump(part) for name, part in value.items()}
+    owner = getattr(value, "__self__", None)
+    if isinstance(value, MethodType) and is_value(owner):
+        return {"$method": value.__name__, "of": dump(owner)}
     if callable(value):
         return {"$function": _name(value)}
     raise InvalidType(
@@ -61,6 +65,8 @@ def load(value: Json, find: Lookup) -> Any:
         return value
     if "$function" in value:
         return find(*str(value["$function"]).split(":"))
+    if "$method" in value:
+        return getattr(load(value["of"], find), str(value["$method"]))
     parts = {name: load(part, find) for name, part in value.items() if name != "$"}
     if "$" not in value:
         return parts
@@ -68,6 +74,11 @@ def load(value: Json, find: Lookup) -> Any:
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise InvalidValue(f"the record names {value['$']!r}, which is no dataclass here")
     return kind(**parts)
+
+
+def is_value(thing: Any) -> bool:
+    """Whether it is an instance of a frozen dataclass, which its fields tell all about."""
+    return dataclasses.is_dataclass(thing) and not isinstance(thing, type) and type(thing).__dataclass_params__.frozen  # type: ignore[attr-defined]
 
 
 def _name(thing: Any) -> str:

@@ -25,6 +25,33 @@ from warren.values import dump
 def train(slot: Any) -> None: ...
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Descent:
+    """A training function as a value."""
+
+    steps: Any
+    inner: Descent | None = None
+
+    def __call__(self, slot: Any) -> None: ...
+
+    def task(self) -> Task:
+        return Task(init=self.init, train_interval=self.train, evaluate=self.train)
+
+    def init(self, *given: Any) -> Any: ...
+
+    def train(self, *given: Any) -> Any: ...
+
+
+NAMED = Descent(steps=7)
+
+
+@dataclasses.dataclass
+class Changeable:
+    steps: int = 1
+
+    def __call__(self, slot: Any) -> None: ...
+
+
 def made_inside() -> Any:
     def train(slot: Any) -> None: ...
 
@@ -101,9 +128,55 @@ def test_what_has_no_name_travels_as_a_parcel() -> None:
         made_inside(),
         lambda slot: None,
         functools.partial(train),
-        Task(init=train, train_interval=train, evaluate=train),
+        Task(init=train, train_interval=made_inside(), evaluate=train),
+        Changeable(),
+        Descent(steps=[1, 2]),  # type: ignore[arg-type]  # comes back as a tuple
+        Descent(steps=made_inside()),
     ):
         assert entry_of(thing) == Entry(kind="parcel")
+
+
+def test_a_value_is_made_anew_from_its_fields() -> None:
+    for thing, name in (
+        (Descent(steps=3), "Descent"),
+        (Descent(steps=3, inner=Descent(steps=4)).task(), "Descent"),
+        (Task(init=train, train_interval=train, evaluate=train), "Task"),
+    ):
+        entry = entry_of(thing)
+        assert (entry.kind, entry.name, entry.module) == ("module", name, __name__)
+        kept = Entry.load(json.loads(json.dumps(dump(entry))))
+        assert kept == entry
+        made = Loaded(kept).train()
+        assert dump(made) == dump(thing)
+        assert made is not thing
+
+
+def test_a_value_whose_class_stands_in_a_module_is_known_by_its_name_there() -> None:
+    assert entry_of(NAMED).value is None
+    assert Loaded(entry_of(NAMED)).train() is NAMED
+
+
+def test_a_value_of_a_script(script: Path) -> None:
+    """Its own names are those of the script, whatever that was loaded as; another script's are not there."""
+    module = module_of(script, LOADED_AS)
+    try:
+        entry = entry_of(module.Own(x=5))
+        assert (entry.kind, entry.name, entry.file) == ("file", "Own", str(script))
+        other = Task(init=train, train_interval=module.train, evaluate=train)
+        assert entry_of(other) == Entry(kind="parcel")
+    finally:
+        del sys.modules[LOADED_AS]
+    made = Loaded(entry).train()
+    assert type(made).__name__ == "Own"
+    assert made.x == 5  # type: ignore[attr-defined]
+
+
+def test_a_value_whose_class_has_changed() -> None:
+    entry = dataclasses.replace(
+        entry_of(Descent(steps=3)), value={"$": f"{__name__}:Descent", "steps": 3, "forgotten": 1}
+    )
+    with pytest.raises(InvalidType, match=r"'Descent' in .* cannot be made as it was recorded: .*forgotten"):
+        Loaded(entry).train()
 
 
 def test_a_function_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

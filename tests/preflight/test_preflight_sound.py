@@ -16,8 +16,9 @@ from tests.preflight.test_preflight_faults import WIDTH, found
 
 import warren
 from warren.preflight import shelf
+from warren.zoo.digits.mlp import space as mlp_space
+from warren.zoo.digits.noisy import Shifting
 from warren.zoo.toy.figure2 import INITIAL
-from warren.zoo.toy.quadratic import Regimes
 from warren.zoo.toy.tasks import HILL
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,7 @@ def test_a_small_population_can_be_checked(population: int) -> None:
 
 def test_the_zoo_has_no_finding() -> None:
     assert found(HILL, HEIGHTS, population=2, initial=INITIAL).all == ()
-    assert found(Regimes(seed=0).task(), {"lr": warren.Float(1e-3, 1.0, scale="log")}, goal="min").all == ()
+    assert found(Shifting(seed=0).task(), mlp_space(), goal="min").all == ()
 
 
 def test_nothing_is_left_behind_and_nothing_is_said(

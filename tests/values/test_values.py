@@ -38,6 +38,16 @@ class Plain:
     def method(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A rule with numbers of its own."""
+
+    limit: float
+
+    def holds(self, x: float) -> bool:
+        return x < self.limit
+
+
 def find(module: str, name: str) -> Any:
     thing: Any = importlib.import_module(module)
     for part in name.split("."):
@@ -62,6 +72,14 @@ def back(value: Any) -> Any:
 def test_what_is_dumped_comes_back(value: Any) -> None:
     assert back(value) == value
     assert type(back(value)) is type(value)
+
+
+def test_a_method_of_a_value_comes_back_with_its_owner() -> None:
+    method = back(Outer("x", rule=Rule(2.0).holds)).rule
+    assert method.__func__ is Rule.holds
+    assert method.__self__ == Rule(2.0)
+    assert method(1.9)
+    assert not method(2.0)
 
 
 def test_what_json_holds() -> None:

@@ -1,4 +1,4 @@
-"""How a process finds the user's training function: by file and name, by module and name, or as a parcel."""
+"""How a process finds the user's training function: by file or module and name, by its value, or as a parcel."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any, Literal
 
 from warren.errors import InvalidType, InvalidValue, UnknownName
-from warren.values import Json, Lookup
+from warren.values import Json, Lookup, dump, is_value, load
 
 LOADED_AS = "__warren__"
 """The name that a user's file is loaded under, so that nothing under ``__main__`` runs."""
@@ -38,6 +39,8 @@ class Entry:
         module: The module's name, for ``module``.
         path: A folder that imports may come from.
         digest: SHA-256 of the file when the run was made, shortened; tells that the code has changed.
+        value: What `dump` says of the training function where that is a frozen dataclass, or made of one's methods:
+            then `name` is that of its class, and it is made anew from its fields.
     """
 
     kind: Literal["file", "module", "parcel"]
@@ -46,6 +49,7 @@ class Entry:
     module: str = ""
     path: str = ""
     digest: str = ""
+    value: Json = None
 
     @classmethod
     def load(cls, record: Json) -> Entry:
@@ -70,7 +74,7 @@ def entry_of(train: Any) -> Entry:
         train: A function, or an object such as a `Task` that stands in a module under some name.
 
     Returns:
-        A file or module where it can be found there under a name, else a parcel.
+        A file or module where it can be found there under a name or made anew from its fields, else a parcel.
     """
     module_name = getattr(train, "__module__", None)
     # A Task is an instance: it stands in the module of its functions, not in that of its class.
@@ -92,9 +96,11 @@ def entry_of(train: Any) -> Entry:
         or (code is not None and not _same(code.co_filename, file))
     ):
         return Entry(kind="parcel")
-    name = next((name for name, value in vars(module).items() if value is train), None)
+    name, made_of = next((name for name, value in vars(module).items() if value is train), None), None
     if name is None:
-        return Entry(kind="parcel")
+        name, made_of = type(getattr(owner, "__self__", train)).__qualname__, _fields(train, str(module.__name__))
+        if made_of is None:
+            return Entry(kind="parcel")
     file = os.path.abspath(file)
     spec = getattr(module, "__spec__", None)
     if module_name == "__main__" and spec is not None and spec.name and "." in spec.name:
@@ -102,9 +108,41 @@ def entry_of(train: Any) -> Entry:
     if module_name not in ("__main__", LOADED_AS) and _importable(str(module_name), file):
         return Entry(
             kind="module", name=name, file=file, module=str(module_name), path=_root(file, str(module_name)),
-            digest=file_digest(file),
+            digest=file_digest(file), value=made_of,
         )  # fmt: skip
-    return Entry(kind="file", name=name, file=file, path=os.path.dirname(file), digest=file_digest(file))
+    return Entry(kind="file", name=name, file=file, path=os.path.dirname(file), digest=file_digest(file), value=made_of)
+
+
+def _fields(train: Any, module: str) -> Json:
+    """What the record keeps of a training function that is a value; None where it would not come back as it is."""
+    if not is_value(train):
+        return None
+    try:
+        record = dump(train)
+        back = load(record, lambda where, name: attrgetter(name)(sys.modules[where]))
+    except (InvalidType, InvalidValue, TypeError, KeyError, AttributeError):
+        return None
+    # A script's own names are found in that script only.
+    return None if not _alike(back, train) or _names(record) & {"__main__", LOADED_AS} - {module} else record
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Equality of values; methods are equal only if they are of the same object, so theirs are compared."""
+    if isinstance(a, MethodType) and isinstance(b, MethodType):
+        return a.__func__ is b.__func__ and _alike(a.__self__, b.__self__)
+    if not is_value(a):
+        return bool(a == b)
+    return type(a) is type(b) and all(_alike(getattr(a, one.name), getattr(b, one.name)) for one in fields(a))
+
+
+def _names(value: Json) -> set[str]:
+    """The modules that a setting names."""
+    if isinstance(value, list):
+        return set().union(*map(_names, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {str(value[kind]).split(":")[0] for kind in ("$", "$function") if kind in value}
+    return own.union(*map(_names, value.values()))
 
 
 def _holds(module: Any, train: Any) -> bool:
@@ -204,12 +242,24 @@ class Loaded:
             UnknownName: The file has no such name.
             InvalidType: What it names cannot be called.
         """
+        if self._entry.value is not None:
+            return self._made()
         if self._entry.name not in self.names:
             raise UnknownName(f"{self._entry.file or self._entry.module} has no {self._entry.name!r}")
         train = self.names[self._entry.name]
         if not callable(train):
             raise InvalidType(f"{self._entry.name!r} in {self._entry.file} is no function, but {train!r}")
         return train  # type: ignore[no-any-return]
+
+    def _made(self) -> Callable[[Any], Any]:
+        """The training function made anew from its fields."""
+        try:
+            return load(self._entry.value, self.find())  # type: ignore[no-any-return]
+        except TypeError as error:
+            raise InvalidType(
+                f"{self._entry.name!r} in {self._entry.file} cannot be made as it was recorded: {error}; "
+                "give new fields a default, and leave those that runs were made with"
+            ) from None
 
     def find(self) -> Lookup:
         """Look-up of the classes and functions that settings name: warren's own, the file's, or a module's."""

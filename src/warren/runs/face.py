@@ -38,7 +38,7 @@ from warren.runs.request import (
     warmed,
     whole,
 )
-from warren.runs.working import Watch, work_on
+from warren.runs.working import Tell, Watch, told, work_on
 from warren.space import Space
 from warren.strategies import Strategy
 from warren.training import Settings, Task
@@ -70,6 +70,7 @@ def run(
     lease: float = 60.0,
     hang: float | None = None,
     watch: Watch | None = None,
+    tell: Tell | None = None,
 ) -> Result:
     """Train a population, and give back the best model with the schedule of hyperparameters that made it.
 
@@ -106,6 +107,7 @@ def run(
             hour; six hours until the call has reported. A worker in this process is not ended, but told of.
         watch: Called about four times a second with the result so far. Without it, one line on standard error says
             at the end what the run cost.
+        tell: Called with each line that the user is told meanwhile; default: it is printed on standard error.
 
     Returns:
         The result.
@@ -121,6 +123,8 @@ def run(
     if not callable(train):
         raise InvalidType(f"train must be a function of a slot, or a warren.Task, but got {train!r}")
     strategy, stop = checked(strategy, stop, lease, hang, watch, store)
+    if tell is not None and not callable(tell):
+        raise InvalidType(f"tell must be a function of a line of text, but got {tell!r}")
     settings = Settings(
         space=space if isinstance(space, Space) else Space(space),
         strategy=strategy,
@@ -198,6 +202,7 @@ def run(
         runs_on,
         watch,
         since=since,
+        tell=told if tell is None else tell,
     )
 
 

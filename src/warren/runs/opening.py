@@ -17,7 +17,7 @@ from warren.stores import MemoryStore, Store
 from warren.stores.folder import folder_of
 from warren.training import Settings, States
 from warren.training.record import differences, settings_of
-from warren.values import Json, dump
+from warren.values import Json, canonical, dump
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +177,12 @@ def reconcile(
             "another store or name, or put the settings back"
         )
     known = Entry.load(old["entry"])
+    changed = altered(known.value, entry.value)
+    if changed:
+        raise RunMismatch(
+            f"run {opened.name!r} in {opened.location} trains {known.name} with {', '.join(changed)}. Use another "
+            "store or name, or put the values back"
+        )
     if known.digest and entry.digest and known.digest != entry.digest:
         opened.store.note(
             EventRow(
@@ -202,6 +208,22 @@ def reconcile(
     set_going(opened, current, limit, Plan(actions=new), stop)
     threads = old["threads"]
     return threads if isinstance(threads, int) else 1
+
+
+def altered(old: Json, new: Json) -> list[str]:
+    """Fields of a training function that is a value, as it was recorded and as it is given now, where they differ.
+
+    A field that was not there yet has its default.
+    """
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return [] if old == new or old is None or new is None else [f"{canonical(old)}, now {canonical(new)}"]
+    found = []
+    for name in old.keys() & new.keys():
+        if isinstance(old[name], dict) and isinstance(new[name], dict):
+            found += altered(old[name], new[name])
+        elif old[name] != new[name]:
+            found.append(f"{name}={canonical(old[name])}, now {canonical(new[name])}")
+    return sorted(found)
 
 
 def set_going(opened: Opened, current: RunRow, limit: int, new: Plan, stop: Stop) -> None:

@@ -19,6 +19,14 @@ from warren.training import Settings
 Watch = Callable[[Result], None]
 """Called now and then while a run goes on, with what there is so far."""
 
+Tell = Callable[[str], None]
+"""Called with each line that the user is told."""
+
+
+def told(line: str) -> None:
+    """Where lines go that nobody asks for: to standard error."""
+    say(f"warren: {line}")
+
 
 def work_on(
     opened: Opened,
@@ -28,9 +36,10 @@ def work_on(
     watch: Watch | None,
     *,
     since: int | None = None,
+    tell: Tell = told,
 ) -> Result:
     """Let the engine work, tell the user what happened meanwhile, and see how it ended."""
-    teller = Teller(opened.store, since)
+    teller = Teller(opened.store, since, tell)
     before = opened.store.run().total
 
     def observe() -> None:
@@ -46,7 +55,7 @@ def work_on(
                 most = most_in_rounds(settings.population, pins=1)
             else:
                 most = most_checkpoints(settings.population, job.workers, pins=1)
-            say(f"warren: keeps at most {most} checkpoints at a time, in {folder_of(opened.location)}")
+            tell(f"keeps at most {most} checkpoints at a time, in {folder_of(opened.location)}")
         engine.run(replace(job, observe=observe))
     observe()
     current = opened.store.run()
@@ -61,15 +70,16 @@ def work_on(
         opened.store.update(status="done")
     result = opened.result(goal=settings.goal, held_out=settings.held_out)
     if watch is None and result.run.total > before:
-        say(f"warren: {result.cost}")
+        tell(str(result.cost))
     return result
 
 
 class Teller:
-    """Prints what the user must know, once, as it happens."""
+    """Tells what the user must know, once, as it happens."""
 
-    def __init__(self, store: Store, since: int | None = None) -> None:
+    def __init__(self, store: Store, since: int | None = None, tell: Tell = told) -> None:
         self._store = store
+        self._tell = tell
         self._revision = store.run().revision if since is None else since
 
     def tell(self) -> None:
@@ -77,7 +87,7 @@ class Teller:
             self._revision = max(self._revision, event.revision)
             message = _message(event)
             if message is not None:
-                say(f"warren: {message}")
+                self._tell(message)
 
 
 def _message(event: EventRow) -> str | None:
