@@ -60,3 +60,19 @@ def save(name: str, results: Any) -> None:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"machine": machine(), "results": results, "tables": _shown}, indent=1) + "\n")
     print(f"\nwritten to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
+def put(page: Path, name: str, text: str) -> None:
+    """Write a section of a page anew, between the comments that mark it; at the end where it has none yet."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    old = page.read_text()
+    if begin not in old:
+        old = f"{old.rstrip()}\n\n{begin}\n{end}\n"
+    before, rest = old.split(begin)
+    page.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{rest.split(end)[1]}")
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RESULTS, machine
+from _common import RESULTS, machine, markdown, put
 
 from warren.comparison.statistics import t_interval
 from warren.simulation import Hill, Learner, deceptive, noisy, plain, regimes, simulate
@@ -30,13 +30,13 @@ from warren.zoo.digits.mlp import run_mlp
 
 FILE = RESULTS / "strategies.json"
 PAGE = Path(__file__).parents[1] / "docs" / "strategies.md"
-BEGIN, END = "<!-- the table of benchmarks/strategies.py -->", "<!-- end of the table -->"
 TWO, MILD = Perturb(factors=(0.5, 2.0)), Perturb(factors=(0.8, 1.25))
 LEFT_OUT = {
     "EloPBT": "rates by games",
     "Follow": "needs a schedule",
     "Reference": "wraps another",
     "Fixed": "needs a configuration",
+    "PB2Mix": "is PB2 where there are no choices",
 }
 """Strategies of the catalogue that these tasks say nothing about, and why."""
 OWN_EXPLORE = ("DexPBT", "PBA")
@@ -166,10 +166,7 @@ def table(kept: Mapping[str, Mapping[str, list[float]]]) -> str:
         ground: {n: summary(np.array(v), GROUNDS[ground].told) for n, v in kept[ground].items()} for ground in kept
     }
     best = {ground: min(found.values(), key=lambda one: one[0]) for ground, found in columns.items() if found}
-    lines = [
-        "| strategy | " + " | ".join(f"{ground}: {GROUNDS[ground].told}" for ground in columns) + " |",
-        "| --- |" + " --- |" * len(columns),
-    ]
+    rows = []
     for name in names:
         cells = []
         for ground, found in columns.items():
@@ -179,8 +176,8 @@ def table(kept: Mapping[str, Mapping[str, list[float]]]) -> str:
             middle, low, high = found[name]
             text = f"{number(middle)} [{number(low)}, {number(high)}]"
             cells.append(f"**{text}**" if low <= best[ground][2] and middle <= best[ground][2] else text)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([name, *cells])
+    return markdown(["strategy", *(f"{ground}: {GROUNDS[ground].told}" for ground in columns)], rows)
 
 
 def told(kept: Mapping[str, Mapping[str, list[float]]]) -> str:
@@ -190,7 +187,7 @@ def told(kept: Mapping[str, Mapping[str, list[float]]]) -> str:
         f"{name} {one.members} x {one.intervals}, {one.seeds} seeds" for name, one in GROUNDS.items() if name in kept
     )
     left = ", ".join(f"`{name}` ({why})" for name, why in LEFT_OUT.items())
-    return f"""{BEGIN}
+    return f"""## How they compare
 
 `python benchmarks/strategies.py` made this table (Python {about["versions"]["python"]}, NumPy
 {about["versions"]["numpy"]}) and writes it here. Members x intervals: {sizes}. Shown is what the member that looks best
@@ -198,18 +195,7 @@ at the end is truly worth, smaller is better: the geometric mean over the seeds 
 mean of the test error, each with its 95 % interval by Student's t. Bold is the best of a column, and what lies
 within its interval; - where it has nothing to act on. Not in it: {left}.
 
-{table(kept)}
-
-{END}"""
-
-
-def write_page(kept: Mapping[str, Mapping[str, list[float]]]) -> None:
-    """Put the section into docs/strategies.md, in the place of the one before."""
-    page = PAGE.read_text()
-    if BEGIN not in page:
-        page = f"{page.rstrip()}\n\n## How they compare\n\n{BEGIN}\n{END}\n"
-    before, rest = page.split(BEGIN)
-    PAGE.write_text(before + told(kept) + rest.split(END)[1])
+{table(kept)}"""
 
 
 def main() -> int:
@@ -233,16 +219,16 @@ def main() -> int:
             since = time.monotonic()
             while len(values) < ground.seeds:
                 values.append(outcome(ground, strategy, members, seed=len(values)))
+                FILE.write_text(json.dumps({"machine": machine(), "results": kept}, indent=1) + "\n")
                 if time.monotonic() - began > 60 * options.minutes:
                     break
-            FILE.write_text(json.dumps({"machine": machine(), "results": kept}, indent=1) + "\n")
             if len(values) < ground.seeds:
                 print("stopped; the same command goes on")
                 return 0
             middle, low, high = summary(np.array(values), ground.told)
             print(f"{task:<10}{name:<28}{middle:>10.4g} [{low:.4g}, {high:.4g}] {time.monotonic() - since:6.1f} s")
             sys.stdout.flush()
-    write_page(kept)
+    put(PAGE, "the table of benchmarks/strategies.py", told(kept))
     print(f"\n{table(kept)}\n\nwritten to {FILE.name} and {PAGE.name}")
     return 0
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -116,11 +117,14 @@ SNIPPETS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", PAGE, re
 
 
 @pytest.mark.parametrize("place", range(len(SNIPPETS)))
-def test_the_snippets_run(place: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_snippets_run(place: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     code, expected = SNIPPETS[place]
     if "import torch" in code:
         pytest.importorskip("torch")
-    exec(compile(code, f"from-your-loop.md, snippet {place}", "exec"), {"np": np, "warren": warren, "__name__": "page"})
+    page = ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", page)  # where a dataclass looks up what its annotations name
+    vars(page).update(np=np, warren=warren)
+    exec(compile(code, f"from-your-loop.md, snippet {place}", "exec"), vars(page))
     said = capsys.readouterr()
     assert said.out == expected
     assert "failed" not in said.err  # what a training function raises is its member's failure, and ends no run

@@ -223,3 +223,43 @@ def _train(state: Any, hyperparameters: Any, rng: Any) -> Any:
 
 def _score(state: Any, rng: Any) -> Any:
     return state["x"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "damped"), [(warren.Choice(["plain", "damped"]), "damped"), (warren.Int(1, 2), 2)], ids=["text", "number"]
+)
+def test_jax_tasks_get_what_exists(kind: Any, damped: Any) -> None:
+    """The state is 1 before the first interval; an interval multiplies it by 1 - lr, or by 1 - lr * damp."""
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    traced: list[bool] = []
+
+    def train_interval(state: Any, hyperparameters: dict[str, Any], rng: Any) -> Any:
+        traced.append("damp" in hyperparameters)
+        return {"x": state["x"] * (1 - hyperparameters["lr"] * hyperparameters.get("damp", 1.0))}
+
+    result = warren.run(
+        warren.Task(
+            init=lambda seed, hyperparameters: {"x": jnp.ones(())},
+            train_interval=train_interval,
+            evaluate=lambda state, rng: state["x"],
+        ),
+        space={
+            "kind": kind,
+            "lr": warren.Float(0.1, 0.5),
+            "damp": warren.When("kind", damped, warren.Float(0.1, 0.9)),
+        },
+        goal="min",
+        population=6,
+        intervals=5,
+        seed=2,
+    )
+    expected = 1.0
+    for step in result.schedule:
+        assert ("damp" in step.hyperparameters) == (step.hyperparameters["kind"] == damped)
+        expected *= 1 - step.hyperparameters["lr"] * step.hyperparameters.get("damp", 1.0)
+    assert result.best.score == pytest.approx(expected, rel=1e-5)
+    assert {"damp" in row.hyperparameters for row in result.intervals} == {True, False} == set(traced)
+    assert {row.status for row in result.intervals} == {"ok"}
+    if damped == 2:  # compiled for each set of hyperparameters that exists; with texts it is called as it is written
+        assert len(traced) < len(result.intervals)

@@ -1,0 +1,244 @@
+"""One of the paper's domains: PBT against its controls at equal compute on paired seeds, from the zoo's study presets.
+
+Every run is kept in a store, so that the same command goes on where it was stopped. It writes the results, a picture
+and a section of docs/reproduction.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _common import machine, markdown, put, save, show
+
+import warren
+from warren.comparison import Compared, Seeded, compare, standard
+from warren.comparison.telling import compute_table, differences_table, notes, record, sentence, values_table
+from warren.results.lineage import lineage
+from warren.strategies.controls import Fixed
+from warren.zoo.workload import Workload
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reproduction.md"
+CONTROLS = ("cosine", "random", "no-explore", "no-exploit", "hyperparameters-only", "weights-only")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """Where a workload of the zoo is, and on how many seeds it is compared.
+
+    Attributes:
+        room: Of the zoo.
+        given: What its presets take.
+        seeds: Replicates of each strategy.
+        title: Of its section.
+    """
+
+    room: str
+    given: tuple[Any, ...] = ()
+    seeds: int = 10
+    title: str
+
+
+DOMAINS = {
+    "cartpole": Domain(room="rl", given=("CartPole-v1",), title="Actor-critic on CartPole"),
+    "ppo": Domain(room="ppo", given=("CartPole-v1",), title="PPO on CartPole"),
+    "minatar": Domain(room="ppo", given=("Breakout-MinAtar",), seeds=3, title="PPO on MinAtar's Breakout"),
+    "translation": Domain(room="translation", seeds=5, title="Translation of messages, English to German"),
+    "gan": Domain(room="gan", title="GAN on scikit-learn's digits"),
+}
+
+
+class OutOfTime(Exception):
+    """The time that was given is over; what was carried out is in the store."""
+
+
+def workload(domain: Domain, preset: str) -> Workload:
+    """What the domain trains."""
+    presets = importlib.import_module(f"warren.zoo.{domain.room}.presets").PRESETS
+    made: Workload = presets[preset](*domain.given)
+    return made
+
+
+def compared(one: Workload, seeds: int, store: Path, minutes: float) -> Compared:
+    """Carry the comparison out, or go on with it."""
+    arms = standard(one.space, candidate=one.strategy, population=one.population, intervals=one.intervals)
+    strategies = {"pbt": one.strategy, **{name: arms[name] for name in CONTROLS if name in arms}}
+    strategies["by hand"] = Fixed(hyperparameters=one.usual)
+    until = time.monotonic() + 60 * minutes
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+        if time.monotonic() > until:
+            raise OutOfTime
+
+    store.parent.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {"workers": 1} if one.engine is None else {"engine": one.engine}
+    return compare(
+        Seeded(make=one.make),
+        space=one.space,
+        goal=one.goal,
+        held_out=one.held_out,
+        held_out_goal=one.held_out_goal,
+        strategies=strategies,
+        candidate="pbt",
+        primary="cosine" if "cosine" in strategies else "random",
+        population=one.population,
+        intervals=one.intervals,
+        seeds=seeds,
+        retrain=0,
+        store=store,
+        tell=tell,
+        **options,
+    )
+
+
+def ancestors(store: Path, seeds: Sequence[int]) -> list[int]:
+    """Of how many initial members the final population of PBT descends, for each seed."""
+    found = []
+    for seed in seeds:
+        result = warren.open_result(store, f"pbt/{seed}")
+        rows = {row.id: row for row in result.intervals}
+        last = {row.member: row.id for row in sorted(rows.values(), key=lambda row: row.interval)}
+        found.append(len({lineage(rows, row)[0].member for row in last.values()}))
+    return found
+
+
+def share_needed(study: Compared) -> Mapping[str, float | None]:
+    """The share of the budget after which PBT's mean is where each control's ends; None where it never is."""
+    sign, budget = study.design.sign, study.design.budget
+    marks = np.linspace(0, budget, 201)[1:]
+
+    def course(name: str) -> np.ndarray:
+        """Means over the seeds, of what is known at each mark."""
+        runs = []
+        for run in study.replicates[name]:
+            values = [next((m.now.held_out for m in run.course[::-1] if m.cost <= at), math.nan) for at in marks]
+            runs.append(values)
+        return sign * np.mean(np.array(runs), axis=0)
+
+    mine = course("pbt")
+    needed: dict[str, float | None] = {}
+    for name in study.replicates:
+        if name != "pbt":
+            there = np.nonzero(mine >= course(name)[-1])[0]
+            needed[name] = None if len(there) == 0 else float(marks[there[0]] / budget)
+    return needed
+
+
+def schedules(study: Compared) -> Mapping[str, Mapping[str, list[float]]]:
+    """Each hyperparameter in the first and the last third of the schedules that PBT found: medians, one a seed."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for run in study.replicates["pbt"]:
+        third = max(1, len(run.schedule) // 3)
+        for name, value in (run.schedule[0] if run.schedule else {}).items():
+            if isinstance(value, (int, float)):
+                both = found.setdefault(name, {"first": [], "last": []})
+                both["first"].append(float(np.median([step[name] for step in run.schedule[:third]])))
+                both["last"].append(float(np.median([step[name] for step in run.schedule[-third:]])))
+    return found
+
+
+def picture(study: Compared, path: Path, title: str) -> None:
+    """Every strategy along the budget: means over the seeds, and for PBT and the primary control each seed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for place, (name, runs) in enumerate(study.replicates.items()):
+        strong = name in ("pbt", study.design.primary)
+        ends = np.linspace(0, study.design.budget, 101)[1:]
+        values = np.array(
+            [[next((m.now.held_out for m in r.course[::-1] if m.cost <= at), math.nan) for at in ends] for r in runs]
+        )
+        shown = np.isfinite(values).any(axis=0)
+        color = f"C{place}"
+        axes.plot(ends[shown], np.nanmean(values[:, shown], axis=0), color=color, lw=2.4 if strong else 1.2, label=name)
+        if strong:
+            axes.plot(ends[shown], values[:, shown].T, color=color, lw=0.5, alpha=0.35)
+    axes.set(xlabel="units of compute, all members together", ylabel=study.design.held_out, title=title)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def section(name: str, domain: Domain, one: Workload, study: Compared, found: Mapping[str, Any]) -> str:
+    """What the page says of a domain."""
+    about = machine()["versions"]
+    parts = [
+        f"## {domain.title}",
+        f"`python benchmarks/study.py {name}`: {one.population} members, {one.intervals} intervals, {study.seeds} "
+        f"paired seeds (Python {about['python']}, {', '.join(f'{k} {about[k]}' for k in ('torch', 'jax'))}). Held out: "
+        f"`{one.held_out}`, {'higher' if one.held_out_goal == 'max' else 'lower'} is better. {sentence(study)}.",
+        f"![{domain.title}](reproduction/{name}.png)",
+        markdown(*differences_table(study)),
+        markdown(*values_table(study)),
+        markdown(*compute_table(study)),
+    ]
+    parts += [f"- {line}" for line in notes(study)]
+    shares = [
+        f"{other}: {'not within the budget' if share is None else f'{100 * share:.0f} %'}"
+        for other, share in found["share_needed"].items()
+    ]
+    parts.append(f"Share of the budget after which PBT's mean is where a control ends: {'; '.join(shares)}.")
+    moved = [
+        f"`{h}` {np.exp(np.mean(np.log(v['first']))):.3g} to {np.exp(np.mean(np.log(v['last']))):.3g}"
+        if min(v["first"] + v["last"]) > 0
+        else f"`{h}` {np.mean(v['first']):.3g} to {np.mean(v['last']):.3g}"
+        for h, v in found["schedules"].items()
+    ]
+    parts.append(
+        f"Schedules that PBT found, first third to last third (geometric means of medians): {', '.join(moved)}."
+    )
+    parts.append(
+        f"Initial members that the final population descends from, by seed: {', '.join(map(str, found['ancestors']))}."
+    )
+    return "\n\n".join(parts)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("domain", choices=list(DOMAINS))
+    parser.add_argument("--preset", default="study", help="study, or paper where there is the hardware")
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--store", type=Path, help="default: runs/study-DOMAIN.db")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; the next call goes on")
+    options = parser.parse_args()
+
+    name, domain = options.domain, DOMAINS[options.domain]
+    one = workload(domain, options.preset)
+    store = options.store or Path(f"runs/study-{name}.db")
+    seeds = options.seeds or domain.seeds
+    try:
+        study = compared(one, seeds, store, options.minutes)
+    except OutOfTime:
+        print("stopped; the same command goes on")
+        return 0
+    found = {
+        "share_needed": share_needed(study),
+        "schedules": schedules(study),
+        "ancestors": ancestors(store, range(study.design.seed, study.design.seed + seeds)),
+    }
+    print(sentence(study))
+    show("Differences", *differences_table(study))
+    show("Values", *values_table(study))
+    show("Compute", *compute_table(study))
+    save(f"study_{name}", {**found, **record(study)})
+    picture(study, ROOT / "docs" / "reproduction" / f"{name}.png", domain.title)
+    put(PAGE, f"study of {name}", section(name, domain, one, study, found))
+    print(f"written to {PAGE.name}")
+    sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
