@@ -108,6 +108,8 @@ def contenders(ground: Ground) -> dict[str, tuple[Strategy, int]]:
             found[one.name] = halving(ground)
             continue
         found[one.name] = (named(one.name, **options), ground.members)
+        if one.name == "BGPBT":
+            found["BGPBT, best of now"] = (named("BGPBT", best="now"), ground.members)
         if one.name == "PBT":
             for every in (5, 10):
                 found[f"PBT, every {every}"] = (PBT(explore=ground.explore, every=every), ground.members)

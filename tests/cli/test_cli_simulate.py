@@ -78,6 +78,8 @@ def test_a_report_is_a_page(tmp_path: Path) -> None:
         (("plain", "--sweep", "colour=1,2"), "'colour' cannot be swept; strategy, population"),
         (("plain", "--sweep", "every"), "must be a name and values, such as every=1,2,5"),
         (("plain", "--sweep", "every=1,two"), "every=two must be a whole number"),
+        (("plain", "--sweep", "every=1,2", "--sweep", "every=3"), "'every' is swept already; give all its values"),
+        (("plain", "--population", "100000000000"), "must be a whole number of at most 7 digits"),
         (("plain", "--intervals", "0"), "intervals must be at least 1"),
         (("plain", "--report", "no/such/page.html"), "no/such"),
     ],

@@ -102,12 +102,18 @@ def test_the_course_is_of_the_member_that_looks_best_at_the_time() -> None:
 
 
 def test_costs_other_than_one_need_a_budget() -> None:
-    """Population x intervals is no number of units then."""
+    """Population x intervals is no number of units then; and the user may have meant a metric of that name."""
     options: dict[str, Any] = {"held_out": "test", "goal": "max", "population": 2, "intervals": 3}
-    with pytest.raises(InvalidValue, match="give budget= in the unit of"):
+    with pytest.raises(InvalidValue, match=r"give budget= in the unit of .* a metric of your own, report it"):
         carry_out(scripted, **options)
     found = carry_out(scripted, budget=10.0, **options)
     assert all(run.cost == 10.0 for runs in found.replicates.values() for run in runs)
+
+
+def test_a_budget_that_pays_for_nothing_is_told_of() -> None:
+    """An interval costs 1."""
+    with pytest.raises(InvalidValue, match=r"within its budget of 0\.5 units; is it reported, and does the budget pay"):
+        print(carry_out(budget=0.5))
 
 
 def test_no_strategy_spends_more_than_the_others(tmp_path: Path) -> None:
@@ -221,6 +227,19 @@ def test_it_goes_on_where_it_was_interrupted_and_trains_nothing_twice(tmp_path: 
     assert set(runs_in(store)) == {"comparison", *(f"{name}/{seed}" for name in STRATEGIES for seed in (0, 1))}
 
 
+def test_how_much_is_kept_is_told_once_and_not_for_each_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Six runs of one size: their number and one bound. With a population of its own, an arm has another bound."""
+    carry_out(store=tmp_path / "c.db", workers=1)
+    told = capfd.readouterr().err
+    assert told.count("warren: 6 runs; each keeps its own checkpoints") == 1
+    assert told.count("keeps at most") == 1
+    arms = {"pbt": PBT(), "large": Arm(strategy=RandomSearch(), population=5)}
+    carry_out(store=tmp_path / "d.db", workers=1, strategies=arms, retrain=1)
+    told = capfd.readouterr().err
+    assert told.count("warren: 4 runs, then 2 of found schedules; each keeps its own checkpoints") == 1
+    assert told.count("keeps at most") == 2
+
+
 KILLED = """
 import os, signal, sys
 from tests.comparison.test_comparison_compare import carry_out, hill
@@ -312,6 +331,7 @@ def test_schedules_are_trained_again_on_fresh_seeds(tmp_path: Path) -> None:
         ({"budget": -1.0}, InvalidValue, "budget must be positive"),
         ({"budget": "all"}, InvalidType, "budget must be a number"),
         ({"held_out": None}, InvalidType, "held_out must be the name"),
+        ({"held_out": "cost"}, InvalidValue, r"held_out='cost' is no metric: member.report\(cost=...\) has a meaning"),
         ({"held_out_goal": "up"}, InvalidValue, "held_out_goal must be 'max' or 'min'"),
         ({"strategy": PBT()}, InvalidValue, "strategy= is set by the comparison itself"),
         ({"tell": 3}, InvalidType, "tell must be a function"),

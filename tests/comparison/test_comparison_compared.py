@@ -155,9 +155,19 @@ def test_the_standard_set_switches_one_thing_off_at_a_time() -> None:
     assert SuccessiveHalving().spend(33, 9) == 33 + 22 + 18
 
 
+def test_a_candidate_that_is_a_control_keeps_its_settings() -> None:
+    """A cosine with a floor beside the plain one; the plain one, and random search, not beside themselves."""
+    space = {"lr": Float(1e-3, 1.0, scale="log")}
+    found = standard(space, candidate=Cosine(floor=0.1))
+    assert list(found)[:4] == ["own-cosine", "pbt", "cosine", "random"]
+    assert (found["own-cosine"], found["cosine"]) == (Cosine(floor=0.1), Cosine())
+    assert list(standard(space, candidate=Cosine()))[:3] == ["cosine", "pbt", "random"]
+    assert list(standard(space, candidate=RandomSearch()))[:4] == ["randomsearch", "pbt", "cosine", "no-explore"]
+
+
 def test_a_space_without_a_log_scale_has_no_cosine_and_another_strategy_has_pbt_beside_it() -> None:
     found = standard({"act": Choice(("a", "b"))}, candidate=RandomSearch())
-    assert list(found)[:3] == ["randomsearch", "pbt", "random"]
+    assert list(found)[:3] == ["randomsearch", "pbt", "no-explore"]
     assert "cosine" not in found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -127,6 +128,17 @@ def test_an_effect_of_that_size_is_seen_four_times_in_five() -> None:
     samples = rng.normal(0.994714, 1.0, size=(4000, 10))
     seen = np.mean([statistics.t_interval(one)[0] > 0 for one in samples])
     assert 0.77 < seen < 0.83
+
+
+def test_losses_that_exploded_have_statistics_of_their_size() -> None:
+    """Their squares are beyond a float: all lengths are 1e200 times, and shares the same."""
+    differences = np.array([1.0, -2.0, 4.0, 3.0, 0.5, 1.5])
+    low, high = statistics.t_interval(differences)
+    assert statistics.t_interval(1e200 * differences) == pytest.approx((1e200 * low, 1e200 * high))
+    assert statistics.detectable(1e200 * differences) == pytest.approx(1e200 * statistics.detectable(differences))
+    one, other = (statistics.sign_flip_test(unit * differences, _rng()) for unit in (1.0, 1e307))
+    sums = [np.dot(signs, differences) for signs in itertools.product((-1, 1), repeat=6)]
+    assert one == other == np.mean(np.abs(sums) >= 8.0)
 
 
 def test_probability_of_improvement_by_hand() -> None:

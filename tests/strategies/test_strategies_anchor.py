@@ -117,6 +117,27 @@ def test_a_damaged_anchor_is_given_up() -> None:
     assert action.sources == ("1@2",)
 
 
+def test_a_damaged_anchor_is_given_up_also_by_who_stands_at_less() -> None:
+    """1@2 was found damaged; member 0, at interval 1, takes one of the best that it knows of instead."""
+    people = Population([[1.0], [2.0, 9.0], [2.5]], fields={(1, 2): {"lost": 7}})
+    view = people.view(0, memory=memory_of(people, 1, 2))
+    for seed in range(10):
+        action = assigned(decide(view, seed), 0)
+        assert action is not None
+        assert action.sources in (("2@1",), ("1@1",))
+
+
+def test_kin_of_a_remembered_anchor_are_those_with_an_ancestor_of_its_own() -> None:
+    """4@2, 10@2 and 11@2 all came out of 4@1, member 9 did not."""
+    scores: list[list[float | None]] = [[float(m), float(m)] for m in range(12)]
+    ids = {(row.member, row.interval): row.id for row in Population(scores).rows}
+    people = Population(scores, fields={(m, 2): {"parents": (ids[4, 1],)} for m in (4, 10, 11)})
+    anchor = {**memory_of(people, 4, 2), "score": 99.0}
+    action = assigned(decide(people.view(0, memory=anchor), fraction=0.25, parents=4), 0)
+    assert action is not None
+    assert (action.sources[0], set(action.sources)) == ("4@2", {"4@2", "10@2", "11@2"})
+
+
 def test_several_parents_are_averaged_if_they_are_kin() -> None:
     """Members 8 and 9 descend from the anchor, member 7 does not: with 25 % of twelve the three best are parents."""
     scores: list[list[float | None]] = [[float(m), float(m)] for m in range(12)]

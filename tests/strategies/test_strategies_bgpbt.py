@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.strategies.gains import GainsContract
 
 import warren
 from warren.errors import InvalidType, InvalidValue
@@ -26,37 +27,12 @@ class TestBGPBT(StrategyContract):
         return BGPBT(best=request.param)
 
 
-class Measured(Population):
-    """A population whose members measured a score before each interval."""
-
-    def __init__(self, scores: Any, *, fields: Any = None, **options: Any) -> None:
-        before = {
-            (member, interval): {"before": 0.1 * (member % 3), **(fields or {}).get((member, interval), {})}
-            for member, own in enumerate(scores)
-            for interval in range(1, len(own) + 1)
-        }
-        super().__init__(scores, fields=before, **options)
-
-
-class TestBGPBTWithGains(StrategyContract):
+class TestBGPBTWithGains(GainsContract):
     """The contract where there is something to fit."""
 
     @pytest.fixture
     def strategy(self) -> Strategy:
         return BGPBT(restarts=1)
-
-    @pytest.fixture(autouse=True)
-    def measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("warren.testing.strategies.Population", Measured)
-
-    def test_hyperparameters_stay_legal_for_ever(self, strategy: Strategy) -> None:
-        """Fewer than elsewhere: a fit takes its time."""
-        for seed in range(20):
-            population = Measured([[float(member)] for member in range(4)])
-            view = population.view(0)
-            action = assigned(strategy.decide(view, keys_of(view, seed)), 0)
-            assert action is not None
-            assert population.space.check(action.hyperparameters, field="plan") == action.hyperparameters
 
 
 # -- the region by hand -------------------------------------------------------------------------------------------

@@ -243,11 +243,33 @@ def test_between_rungs_nobody_retires_and_the_next_decision_is_at_the_next_rung(
 
 
 def test_who_diverged_at_a_rung_retires_and_whose_score_is_to_come_goes_on() -> None:
-    """Also where nobody else is left; who diverged has come to the rung all the same: a third of six are two."""
-    assert [_retires([[math.nan]] * 3, member, SuccessiveHalving()) for member in range(3)] == [True] * 3
+    """Who diverged has come to the rung all the same: a third of six are two."""
     scores: list[list[float | None]] = [[math.nan]] * 4 + [[1.0], [2.0]]
     assert [_retires(scores, member, SuccessiveHalving()) for member in range(6)] == [True] * 4 + [False] * 2
     assert not _retires([[None], [1.0], [2.0]], 0, SuccessiveHalving())
+
+
+def test_those_that_diverged_try_on_where_nobody_would_be_left() -> None:
+    """All three did at rung 1: they try on. Where one of them is still at interval 1 of 3, the two at rung 3 retire."""
+    assert [_retires([[math.nan]] * 3, member, SuccessiveHalving()) for member in range(3)] == [False] * 3
+    late = [[1.0, 1.0, math.nan], [1.0, 1.0, math.nan], [1.0]]
+    assert [_retires([*late], member, SuccessiveHalving()) for member in (0, 1)] == [True, True]
+
+
+def test_the_last_member_of_a_search_is_not_retired_where_it_diverges_at_a_rung() -> None:
+    """Of three the best one, member 2, is alone from interval 2 on; its third score is NaN. It ends with a fourth."""
+
+    def breaks(slot: Any) -> None:
+        for member in slot:
+            member.state = {"lr": str(member["lr"])}
+            member.report(math.nan if member.budget == 2 else float(member.id))
+
+    result = warren.run(
+        breaks, space={"lr": Float(0.1, 1.0)}, goal="max", population=3, intervals=5, synchronous=True,
+        strategy=SuccessiveHalving(), watch=lambda result: None,
+    )  # fmt: skip
+    assert [(row.member, row.interval) for row in result.intervals if row.interval > 1] == [(2, t) for t in range(2, 6)]
+    assert [row.status for row in result.intervals if row.member == 2] == ["ok", "ok", "diverged", "ok", "ok"]
 
 
 def test_of_equal_members_as_many_go_on() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.strategies.gains import GainsContract, Measured
 
 from warren import simulation
 from warren.errors import InvalidType, InvalidValue
@@ -24,44 +25,12 @@ class TestPB2(StrategyContract):
         return PB2()
 
 
-class Measured(Population):
-    """A population whose members measured a score before each interval, so that every interval has gained something."""
-
-    def __init__(self, scores: Any, *, fields: Any = None, **options: Any) -> None:
-        before = {
-            (member, interval): {"before": 0.1 * (member % 3), **(fields or {}).get((member, interval), {})}
-            for member, own in enumerate(scores)
-            for interval in range(1, len(own) + 1)
-        }
-        super().__init__(scores, fields=before, **options)
-
-
-class TestPB2WithGains(StrategyContract):
+class TestPB2WithGains(GainsContract):
     """The contract where there is something to fit."""
 
     @pytest.fixture
     def strategy(self) -> Strategy:
         return PB2(restarts=1)
-
-    @pytest.fixture(autouse=True)
-    def measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("warren.testing.strategies.Population", Measured)
-
-    def test_hyperparameters_stay_legal_for_ever(self, strategy: Strategy) -> None:
-        """Twenty decisions in a row, each from what the last one gave."""
-        legal_for_ever(strategy, 20)
-
-
-def legal_for_ever(strategy: Strategy, times: int) -> None:
-    """As the contract's own, but shorter: a fit takes its time."""
-    population = Measured([[float(member)] for member in range(4)])
-    for seed in range(times):
-        view = population.view(0)
-        action = assigned(strategy.decide(view, keys_of(view, seed)), 0)
-        assert action is not None
-        assert population.space.check(action.hyperparameters, field="plan") == action.hyperparameters
-        population = Measured([[float(member)] for member in range(4)])
-        population.values[0] = action.hyperparameters
 
 
 # -- what intervals have gained -----------------------------------------------------------------------------------

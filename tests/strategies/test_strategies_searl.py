@@ -135,6 +135,21 @@ def test_its_own_weights_are_mutated_in_a_copy_of_its_own() -> None:
     assert found == {("weights", ("0@1",)), ("weights", ("1@1",)), ("copy", ("1@1",)), ("keep", ())}
 
 
+def test_what_it_goes_on_from_is_whole_where_its_newest_state_was_lost() -> None:
+    """State 0@3 was found damaged: its weights are mutated in 0@2, with the hyperparameters that it fell back to."""
+    scores: list[list[float | None]] = [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    people = Population(scores, fields={(0, 3): {"lost": 9}})
+    older = people.space.sample(np.random.default_rng(9))
+    mutated = 0
+    for seed in range(60):
+        view = people.view(0, hyperparameters=older)
+        action = assigned(SEARL(tournament=1).decide(view, keys_of(view, seed)), 0)
+        if action is not None and action.via == "weights" and action.sources != ("1@3",):
+            assert (action.sources, action.hyperparameters) == (("0@2",), older)
+            mutated += 1
+    assert mutated > 3
+
+
 def test_the_architecture_changes_only_by_its_hook() -> None:
     space = Space({"width": Int(1, 64, rebuild=True), "b": Float(1.0, 2.0)})
     people = Population([[float(m)] for m in range(5)], space=space)

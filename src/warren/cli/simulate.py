@@ -25,7 +25,7 @@ from warren.strategies import PBT, Perturb, Strategy, Truncation, named
 
 Values: TypeAlias = Mapping[str, Any]
 
-_WIDE = 12
+_WIDE = 7
 """Digits beyond which a number of a setting is nonsense rather than large."""
 
 
@@ -110,7 +110,7 @@ def _whole(name: str, text: str) -> int:
             raise ValueError
         return int(text)
     except ValueError:
-        raise InvalidValue(f"{name}={text} must be a whole number") from None
+        raise InvalidValue(f"{name}={text} must be a whole number of at most {_WIDE} digits") from None
 
 
 def _real(name: str, text: str) -> float:
@@ -160,6 +160,8 @@ def _settings(sweeps: Sequence[str], strategy: str) -> dict[str, dict[str, str]]
         given = [value.strip() for value in values.split(",") if value.strip()]
         if not equals or not given:
             raise InvalidValue(f"--sweep {sweep} must be a name and values, such as every=1,2,5")
+        if any(axis[0][0] == name for axis in axes):
+            raise InvalidValue(f"--sweep {sweep}: {name!r} is swept already; give all its values at once")
         axes.append([(name, value) for value in given])
     names = [dict(combination) for combination in itertools.product(*axes)]
     return {", ".join(f"{key}={value}" for key, value in one.items()) or strategy: one for one in names}

@@ -64,13 +64,14 @@ def standard(
         intervals: For each of them.
 
     Returns:
-        Strategies by name, the candidate first: ``cosine`` (where the space has a `Float` on a log scale), ``random``,
-        ``no-explore`` (selection alone), ``no-exploit``, ``hyperparameters-only``, ``weights-only``, ``every-...``, and
-        ``halving`` with as many members as its early retirements pay for.
+        Strategies by name, the candidate first (with ``own-`` before its name where a control has that): ``cosine``
+        (where the space has a `Float` on a log scale), ``random``, ``no-explore`` (selection alone), ``no-exploit``,
+        ``hyperparameters-only``, ``weights-only``, ``every-...``, and ``halving`` with as many members as its early
+        retirements pay for; without the control that the candidate itself is.
     """
     given = PBT() if candidate is None else candidate
     pbt = given if isinstance(given, PBT) else PBT()
-    found: dict[str, Strategy | Arm] = {name_of(given): given, "pbt": pbt}
+    found: dict[str, Strategy | Arm] = {"pbt": pbt}
     known = space if isinstance(space, Space) else Space(space)
     if any(isinstance(one, Float) and one.scale == "log" and not one.rebuild for one in known.values()):
         found["cosine"] = Cosine()
@@ -87,7 +88,10 @@ def standard(
     while halving.spend(size + 1, intervals) <= population * intervals:
         size += 1
     found["halving"] = Arm(strategy=halving, population=size)
-    return found
+    # The candidate may be a control itself, or one with other settings.
+    others = {name: one for name, one in found.items() if one != given}
+    name = name_of(given)
+    return {f"own-{name}" if name in others else name: given, **others}
 
 
 def name_of(strategy: Strategy) -> str:

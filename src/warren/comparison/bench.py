@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from warren.errors import InvalidType, InvalidValue, RunFailed
 from warren.population import Stop
 from warren.results import Result
 from warren.runs.opening import open_store, verified
+from warren.runs.working import told
 from warren.training import Settings
 from warren.training.record import record_of
 from warren.values import Json, dump
@@ -35,6 +36,7 @@ class Bench:
         store: The file that keeps the runs, or None.
         options: Others of `warren.run`.
         tell: Takes a line after each run.
+        said: What runs told of so far; how much disk they need is the same for most of them.
     """
 
     train: Seeded
@@ -43,6 +45,7 @@ class Bench:
     store: str | os.PathLike[str] | None
     options: Mapping[str, Any]
     tell: Callable[[str], None]
+    said: set[str] = field(default_factory=set)
 
     def declared(self) -> Bench:
         """The bench with its design on record, where there is a store."""
@@ -77,7 +80,8 @@ class Bench:
         if found.uneven and self.counted:
             raise InvalidValue(
                 f"run {name}/{seed} reports intervals that cost other than 1, so population x intervals is no budget; "
-                "give budget= in the unit of report(cost=...)"
+                "give budget= in the unit of report(cost=...); where cost is a metric of your own, report it under "
+                "another name"
             )
         said = "no finite score" if found.final is None else f"{design.held_out} {found.final.held_out:.5g}"
         self.tell(f"{name}/{seed}: {said}, {found.cost:g} of {design.budget:g} units, {found.wall:.1f} s")
@@ -110,6 +114,7 @@ class Bench:
                 # Where intervals cost other than 1, more may be trained than counts.
                 stop=Stop(intervals=int(self.design.budget)) if self.counted else None,
                 watch=last,
+                tell=self._told,
                 **self.options,
             )
         except RunFailed:
@@ -117,6 +122,12 @@ class Bench:
             if last.result is None or not last.result.run.total:
                 raise
             return last.result
+
+    def _told(self, line: str) -> None:
+        """A line of a run, unless an earlier run told the very same."""
+        if line not in self.said:
+            self.said.add(line)
+            told(line)
 
     def _settings(self, arm: Arm) -> Settings:
         design = self.design

@@ -127,7 +127,10 @@ class Compared:
         runs = [run for arm in self.replicates.values() for run in arm]
         finite = [value for run in runs for value in map(_value, (run.final, run.best)) if not math.isnan(value)]
         if not finite:
-            raise InvalidValue(f"no run of the comparison has a finite {self.design.held_out}; is it reported?")
+            raise InvalidValue(
+                f"no run of the comparison has a finite {self.design.held_out} within its budget of "
+                f"{self.design.budget:g} units; is it reported, and does the budget pay for an interval?"
+            )
         return min(finite, key=lambda value: self.design.sign * value)
 
     @property

@@ -12,10 +12,10 @@ from warren.comparison.bench import Bench
 from warren.comparison.compared import Compared, Retrained
 from warren.comparison.design import FRESH, Design
 from warren.comparison.replicate import Replicate
-from warren.engines.say import say
 from warren.errors import InvalidType, InvalidValue
 from warren.population import Goal
-from warren.runs.request import known_goal, refuse_in_worker, whole
+from warren.runs.request import known_goal, known_metric, refuse_in_worker, whole
+from warren.runs.working import told
 from warren.space import Space
 from warren.strategies import Strategy
 from warren.strategies.controls import Follow
@@ -89,8 +89,6 @@ def compare(
     for name in OWN:
         if name in options:
             raise InvalidValue(f"{name}= is set by the comparison itself; leave it out")
-    if not isinstance(held_out, str) or not held_out:
-        raise InvalidType(f"held_out must be the name of a reported metric, but got {held_out!r}")
     known = space if isinstance(space, Space) else Space(space)
     population, intervals = whole("population", population, 1), whole("intervals", intervals, 1)
     if strategies is None:
@@ -107,7 +105,7 @@ def compare(
         seeds=whole("seeds", seeds, 1),
         seed=whole("seed", seed, 0),
         goal=known_goal(goal),
-        held_out=held_out,
+        held_out=known_metric(held_out),
         held_out_goal=_held_out_goal(known_goal(goal) if held_out_goal is None else held_out_goal),
         retrain=whole("retrain", retrain, 0),
         space=known,
@@ -118,9 +116,12 @@ def compare(
         counted=budget is None,
         store=store,
         options=options,
-        tell=(lambda line: say(f"warren: {line}")) if tell is None else tell,
+        tell=told if tell is None else tell,
     )
     bench = bench.declared()
+    if store is not None:
+        again = f", then {2 * design.retrain} of found schedules" if design.retrain else ""
+        told(f"{len(arms) * design.seeds} runs{again}; each keeps its own checkpoints")
     found: dict[str, list[Replicate]] = {name: [] for name in arms}
     for one in design.replicates:
         for name, arm in arms.items():

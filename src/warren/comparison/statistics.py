@@ -120,8 +120,9 @@ def sign_flip_test(differences: ArrayLike, rng: np.random.Generator) -> float:
         differences: At least one number. Shape (n,).
         rng: For the flips that are drawn.
     """
-    values = np.abs(_sample(differences, 1))
-    observed = abs(float(np.sum(_sample(differences, 1))))
+    given = _sample(differences, 1)
+    given = given / _unit(given)
+    values, observed = np.abs(given), abs(float(np.sum(given)))
     least = observed - 1e-12 * float(values.sum())  # the same sum in another order must count as the same
     if len(values) <= EXACT_UP_TO:
         sums = np.zeros(1)
@@ -218,4 +219,10 @@ def _sample(values: ArrayLike, least: int) -> NDArray[np.float64]:
 
 def _error(values: NDArray[np.float64]) -> float:
     """Of the mean."""
-    return float(values.std(ddof=1)) / math.sqrt(len(values))
+    unit = _unit(values)
+    return float((values / unit).std(ddof=1)) * unit / math.sqrt(len(values))
+
+
+def _unit(values: NDArray[np.float64]) -> float:
+    """The largest of them: a loss that exploded may be finite, and its square beyond a float."""
+    return float(np.abs(values).max()) or 1.0

@@ -32,6 +32,7 @@ from warren.runs.request import (
     first_plan,
     known_goal,
     known_hang,
+    known_metric,
     processes,
     refuse_in_worker,
     warm_state,
@@ -131,7 +132,7 @@ def run(
         goal=known_goal(goal),
         population=whole("population", population, 1),
         seed=whole("seed", seed, 0),
-        held_out=held_out,
+        held_out=None if held_out is None else known_metric(held_out),
         checkpoint_every=whole("checkpoint_every", checkpoint_every, 1),
     )
     intervals = whole("intervals", intervals, 1)

@@ -64,6 +64,22 @@ def known_goal(goal: Any) -> Goal:
     return known
 
 
+NOT_METRICS = ("score", "samples", "cost", "results")
+"""What `Member.report` takes that is no metric."""
+
+
+def known_metric(held_out: Any) -> str:
+    """The name of a metric that is held out, or an error."""
+    if not isinstance(held_out, str) or not held_out:
+        raise InvalidType(f"held_out must be the name of a reported metric, but got {held_out!r}")
+    if held_out in NOT_METRICS:
+        raise InvalidValue(
+            f"held_out={held_out!r} is no metric: member.report({held_out}=...) has a meaning of its own; report the "
+            "metric under another name"
+        )
+    return held_out
+
+
 def first_plan(settings: Settings, initial: Iterable[Mapping[str, Any]]) -> Plan:
     """The strategy's first assignments, with the user's own hyperparameters for the first members."""
     keys = Keys(seed=settings.seed, member=-1, interval=0)

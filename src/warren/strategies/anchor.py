@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from warren.errors import InvalidValue
-from warren.population import IntervalRow, Keys, Pin, Plan, Unpin, View
+from warren.population import IntervalRow, Keys, Plan, View
 from warren.space import Space
-from warren.strategies.averaging import combine, kin, ranked
+from warren.strategies.averaging import combine, kin
+from warren.strategies.checks import check_share
+from warren.strategies.ever import best_ever, remember
 from warren.strategies.explore import Explore, Perturb, explored
 from warren.strategies.moves import begin_all, keep, rescue
 from warren.strategies.ready import Every
-from warren.strategies.standing import worst
-
-if TYPE_CHECKING:
-    from warren.values import Json
+from warren.strategies.standing import ranked, worst
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ class Anchored:
     member may fall back to an anchor that it was itself.
 
     Traps: the best of many noisy scores was lucky, and stays the anchor until a luckier one comes. Where evaluation is
-    noisy, report means of many.
+    noisy, report means of many. Where the task changes on the way, the anchor is of another task.
 
     Args:
         fraction: Share of the population that is worst, and that are parents beside the anchor; from 0 to 0.5.
@@ -58,8 +56,7 @@ class Anchored:
 
     def __post_init__(self) -> None:
         Every(every=self.every, warmup=self.warmup)
-        if not 0 <= self.fraction <= 0.5:
-            raise InvalidValue(f"Anchored: fraction must lie in [0, 0.5], but got {self.fraction!r}")
+        check_share("Anchored", self.fraction)
         if isinstance(self.parents, bool) or not isinstance(self.parents, int) or self.parents < 1:
             raise InvalidValue(f"Anchored: parents must be a whole number of at least 1, but got {self.parents!r}")
 
@@ -72,7 +69,7 @@ class Anchored:
         """Become the anchor, go on, or take over the anchor or another parent."""
         intervals = Every(every=self.every, warmup=self.warmup).after(view.at) - view.at
         report, best = view.report, ranked(view, keys)
-        anchor = _anchor(view, best)
+        anchor = best_ever(view, best)
         if view.failing:
             if anchor is None:
                 return rescue(view, view.facts.scores, self.explore, keys, intervals=intervals)
@@ -80,7 +77,7 @@ class Anchored:
         if report is None or report.interval != view.at or anchor is None:
             return keep(intervals=intervals)  # its own score is still to come
         if anchor is best[0] and anchor.id == report.id:
-            return _become(view, anchor, intervals)
+            return remember(view, anchor, intervals=intervals)
         if not self._is_worst(view, keys):
             return keep(intervals=intervals)
         others = [row for row in best if row.member != view.due.member and row.checkpoint != anchor.checkpoint]
@@ -101,32 +98,3 @@ class Anchored:
 
     def _from(self, view: View, rows: Sequence[IntervalRow], keys: Keys, intervals: int) -> Plan:
         return combine(view, rows, explored(self.explore, view, rows[0].hyperparameters, keys), intervals=intervals)
-
-
-def _become(view: View, row: IntervalRow, intervals: int) -> Plan:
-    """The state of the member that is due is the anchor from now on; the one before it is let go."""
-    before, name = _remembered(view), str(row.checkpoint)
-    released = () if before is None else (Unpin(checkpoint=str(before.checkpoint)),)
-    fields = ("id", "member", "interval", "age", "score", "checkpoint", "hyperparameters")
-    memory: dict[str, Json] = {field: getattr(row, field) for field in fields}
-    return Plan(actions=(Pin(checkpoint=name), *released), memory=memory, intervals=intervals)
-
-
-def _anchor(view: View, best: Sequence[IntervalRow]) -> IntervalRow | None:
-    """The better of what is remembered and what there is now."""
-    known = _remembered(view)
-    if known is None or known.score is None:
-        return best[0] if best else None
-    sign = 1.0 if view.goal == "max" else -1.0
-    place = view.facts.place.get(best[0].member) if best else None
-    return best[0] if place is not None and view.facts.scores[place] > sign * known.score else known
-
-
-def _remembered(view: View) -> IntervalRow | None:
-    """The anchor of the strategy's memory, or None where there is none or it was found damaged."""
-    memory: Any = view.memory
-    if not isinstance(memory, dict):
-        return None
-    row = IntervalRow(**memory)
-    gone = any(known.lost is not None for known in view.reports(row.member) if known.interval == row.interval)
-    return None if gone else row

@@ -15,33 +15,13 @@ from warren.space import Float, Space
 from warren.strategies.explore import Unchanged
 from warren.strategies.moves import assign, begin, keep, rescue, train_on
 from warren.strategies.ready import Every
-from warren.strategies.standing import lottery
+from warren.strategies.standing import ranked
 
 if TYPE_CHECKING:
     from warren.values import Json
 
 DEPTH = 64
 """Intervals that ancestors are looked for: as many as a log keeps for certain."""
-
-
-def ranked(view: View, keys: Keys) -> tuple[IntervalRow, ...]:
-    """The states of healthy members that can be copied now, best first; ties are settled by the lottery.
-
-    Args:
-        view: Facts at equal progress.
-        keys: The key of the member that is due.
-    """
-
-    def compute() -> tuple[IntervalRow, ...]:
-        facts = view.facts
-        fit = np.flatnonzero(facts.healthy)
-        if not len(fit):
-            return ()
-        best_first = fit[np.lexsort((-lottery(view, keys)[fit], -facts.scores[fit]))]
-        found = (view.source(member) for member in facts.members[best_first].tolist())
-        return tuple(row for row in found if row is not None)
-
-    return view.once(("ranked", keys.seed, keys.interval), compute)
 
 
 def kin(view: View, rows: Sequence[IntervalRow]) -> tuple[IntervalRow, ...]:

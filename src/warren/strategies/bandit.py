@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from warren.errors import InvalidType, InvalidValue
 from warren.population import IntervalRow, Keys, View
-from warren.strategies.averaging import ranked
 from warren.strategies.gp import Array
-from warren.strategies.standing import worst
+from warren.strategies.standing import ranked, worst
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,27 +123,3 @@ def copy_of(view: View, source: IntervalRow) -> Trial:
     else:
         before = source.score if view.goal == "max" else -source.score
     return Trial(begun=view.at, before=before, hyperparameters=source.hyperparameters)
-
-
-def check_share(owner: str, fraction: float) -> None:
-    """Refuse a share of the population that cannot be both the worst and the best.
-
-    Raises:
-        InvalidValue: It is not in [0, 0.5].
-    """
-    if not 0 <= fraction <= 0.5:
-        raise InvalidValue(f"{owner}: fraction must lie in [0, 0.5], but got {fraction!r}")
-
-
-def check_counts(owner: str, **counts: int) -> None:
-    """Refuse what is no number of things.
-
-    Raises:
-        InvalidType: One is no whole number.
-        InvalidValue: One is below 1.
-    """
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidType(f"{owner}: {name} must be a whole number, but got {value!r}")
-        if value < 1:
-            raise InvalidValue(f"{owner}: {name} must be at least 1, but got {value!r}")

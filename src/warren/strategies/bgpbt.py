@@ -10,8 +10,8 @@ from typing import Any, Literal
 from warren.errors import InvalidValue
 from warren.population import IntervalRow, Keys, Plan, View
 from warren.space import Space
-from warren.strategies.averaging import ranked
-from warren.strategies.bandit import check_counts, check_share, copies, copy_of, gained, going_on, keys_of
+from warren.strategies.bandit import copies, copy_of, gained, going_on, keys_of
+from warren.strategies.checks import check_counts, check_share
 from warren.strategies.coding import coding, unordered
 from warren.strategies.ever import best_ever, remember
 from warren.strategies.explore import Perturb
@@ -20,6 +20,7 @@ from warren.strategies.hooks import Combine, Combines, Hook
 from warren.strategies.moves import assign, begin_all, keep, rescue
 from warren.strategies.ready import Every
 from warren.strategies.region import Region, Trust, newest, recorded, searched
+from warren.strategies.standing import ranked
 from warren.values import Json
 
 Best = Literal["ever", "now"]
@@ -66,8 +67,9 @@ class BGPBT(Combines):
     candidates at first, its schedule of intervals, its bandit over architectures and its successive halving of students
     are left out. A member that diverged copies and perturbs as in PBT.
 
-    Traps: those of `PB2`. Where scores are noisy, the best ever was lucky: use ``best="now"``. A teacher and a student
-    differ in form, which the hook has to know.
+    Traps: those of `PB2`. Where scores are noisy, the best ever was lucky, and where the task changes on the way, it is
+    of another task, and is copied all the same: use ``best="now"``. A teacher and a student differ in form, which the
+    hook has to know.
 
     Args:
         fraction: Share of the population that is worst, and that is best; from 0 to 0.5.

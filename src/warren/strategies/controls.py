@@ -200,7 +200,8 @@ class SuccessiveHalving:
 
     At the rungs, `first` intervals and then `reduction` times as many each, a member goes on if it is among the best
     ``floor(n / reduction)`` of the n members that have come to the rung so far (algorithm 2 there), else it retires
-    with the state that it has. One that diverged there retires. In a synchronous run all active members have come to
+    with the state that it has. One that diverged there retires; where all have that came, and nobody is still to come,
+    they all try on, so that a search does not end with nothing. In a synchronous run all active members have come to
     the rung, and this is successive halving (Jamieson and Talwalkar 2016). Otherwise members that are early meet few;
     where there are fewer than `reduction`, one goes on that is the best of them. The paper pauses a member that is not
     promoted and may promote it later; here it is over, as in the stopping variant of its implementations.
@@ -263,9 +264,12 @@ class SuccessiveHalving:
         def compute() -> NDArray[np.bool_]:
             fitness = LastScore()(view)
             came = np.array([row.interval == view.at for row in view.facts.rows], dtype=np.bool_)
-            best_first = np.lexsort((-lottery(view, keys), -fitness, ~(came & view.facts.healthy)))
+            fit = came & view.facts.healthy
+            if came.all() and not fit.any():
+                return came  # nobody would go on in their place
+            best_first = np.lexsort((-lottery(view, keys), -fitness, ~fit))
             on = np.zeros(len(came), dtype=np.bool_)
             on[best_first[: max(1, int(np.count_nonzero(came)) // self.reduction)]] = True
-            return on & came & view.facts.healthy
+            return on & fit
 
         return view.once(("rung", self, keys.seed, keys.interval), compute)

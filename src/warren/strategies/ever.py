@@ -42,10 +42,14 @@ def remember(view: View, row: IntervalRow, *, intervals: int = 1) -> Plan:
 
 
 def _remembered(view: View) -> IntervalRow | None:
-    """What is remembered, or None where there is nothing or it was found damaged."""
+    """What is remembered, or None where there is nothing or it was found damaged.
+
+    Its report is found as its parent: other than `View.reports`, a lineage also shows a member that stands at less what
+    came after, and what the remembered state itself came out of.
+    """
     memory: Any = view.memory
     if not isinstance(memory, dict):
         return None
-    row = IntervalRow(**memory)
-    damaged = any(known.lost is not None for known in view.reports(row.member) if known.interval == row.interval)
+    row = IntervalRow(**memory, parents=(memory["id"],))
+    damaged = any(known.lost is not None for known in view.lineage(row)[1:2])
     return None if damaged else row

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from warren.errors import InvalidType, InvalidValue
 from warren.population import Assign, IntervalRow, Keys, Plan, View
 from warren.space import Space
+from warren.strategies.checks import check_counts
 from warren.strategies.explore import Explore, Perturb, Unchanged
 from warren.strategies.fire_round import EVALUATORS, P1, P2, Pair, Rules, agree
 from warren.strategies.moves import assign, begin, keep, rescue, take_over
@@ -92,12 +93,7 @@ class FIREPBT:
             raise InvalidValue(f"FIREPBT: fraction must lie above 0, to 0.5, but got {self.fraction!r}")
         if not 0 < self.p < 1:
             raise InvalidValue(f"FIREPBT: p must lie between 0 and 1, but got {self.p!r}")
-        for name in ("patience", "window"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise InvalidType(f"FIREPBT: {name} must be a whole number, but got {value!r}")
-            if value < 1:
-                raise InvalidValue(f"FIREPBT: {name} must be at least 1, but got {value!r}")
+        check_counts("FIREPBT", patience=self.patience, window=self.window)
         if self.window % 2 == 0:
             raise InvalidValue(f"FIREPBT: window must be odd, so that it has a middle, but got {self.window!r}")
         rules = Rules(fraction=self.fraction, patience=self.patience, p=self.p, window=self.window)

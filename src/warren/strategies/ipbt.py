@@ -10,14 +10,13 @@ from typing import Any
 from warren.errors import InvalidType, InvalidValue
 from warren.population import Keys, Plan, View
 from warren.space import Space
-from warren.strategies.averaging import ranked
 from warren.strategies.exploit import Truncation
 from warren.strategies.explore import Explore, Perturb
 from warren.strategies.hooks import Combines, Hook, ShrinkAndPerturb
 from warren.strategies.ipbt_models import Outcome, crawls, proposed, rises
 from warren.strategies.moves import assign, begin, keep, rescue, take_over, train_on
 from warren.strategies.ready import Every
-from warren.strategies.standing import donor
+from warren.strategies.standing import donor, ranked
 from warren.values import Json
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from warren.errors import InvalidValue
 from warren.population import IntervalRow, Keys, Plan, View
 from warren.space import Space
-from warren.strategies.bandit import Known, check_counts, check_share, copies, copy_of, gained, going_on, keys_of
+from warren.strategies.bandit import Known, copies, copy_of, gained, going_on, keys_of
+from warren.strategies.checks import check_counts, check_share
 from warren.strategies.coding import coding, highest, unordered
 from warren.strategies.explore import Perturb
 from warren.strategies.gp import Kernel, fitted, minimiser, standardised

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from warren.errors import InvalidType, InvalidValue
+from warren.errors import InvalidValue
 from warren.population import Keys, Plan, View
 from warren.space import Choice, Dimension, Int, Space
+from warren.strategies.checks import check_counts
 from warren.strategies.compose import Composed
 from warren.strategies.exploit import Truncation
 from warren.strategies.explore import Explore
@@ -41,12 +42,7 @@ class Grid:
     def __post_init__(self) -> None:
         if not 0 <= self.resample <= 1:
             raise InvalidValue(f"Grid: resample must lie in [0, 1], but got {self.resample!r}")
-        for name in ("steps", "levels"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise InvalidType(f"Grid: {name} must be a whole number, but got {value!r}")
-            if value < 1:
-                raise InvalidValue(f"Grid: {name} must be at least 1, but got {value!r}")
+        check_counts("Grid", steps=self.steps, levels=self.levels)
 
     def __call__(self, view: View, hyperparameters: dict[str, Any], keys: Keys) -> dict[str, Any]:
         rng = keys.generator("explore")

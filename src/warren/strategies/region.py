@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from warren.errors import InvalidValue
-from warren.strategies.bandit import check_counts
+from warren.strategies.checks import check_counts
 from warren.strategies.coding import highest
 from warren.strategies.gp import Points, Process
 from warren.values import Json

@@ -13,12 +13,11 @@ from warren.errors import InvalidValue
 from warren.population import IntervalRow, Keys, Plan, View
 from warren.space import Choice, Dimension, Space
 from warren.state import Tree, combine_leaves
-from warren.strategies.averaging import ranked
 from warren.strategies.explore import Perturb
 from warren.strategies.hooks import Combine, Combines, Draws, Hook
 from warren.strategies.moves import assign, begin_all, keep, rescue, train_on
 from warren.strategies.ready import Every
-from warren.strategies.standing import lottery
+from warren.strategies.standing import lottery, ranked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -150,12 +149,15 @@ class SEARL(Combines):
         report, best = view.report, ranked(view, keys)
         if report is None or report.interval != view.at or not best or best[0].member == view.due.member:
             return keep(intervals=intervals)
-        parent = self._parent(view, keys) or report
-        mutation, values = self._mutated(view.space, parent.hyperparameters, keys)
-        if parent.checkpoint is None or (parent is report and mutation not in self.hooks):
+        parent = self._parent(view, keys)
+        old = view.due.hyperparameters if parent is None else parent.hyperparameters
+        mutation, values = self._mutated(view.space, old, keys)
+        # Its own state may have been found damaged since it reported; then it goes on from one before that.
+        source = view.source(view.due.member) if parent is None else parent
+        if source is None or source.checkpoint is None or (parent is None and mutation not in self.hooks):
             return train_on(view, values, intervals=intervals)
         via = mutation if mutation in self.hooks else "copy"
-        return assign(view, values, via=via, sources=(parent.checkpoint,), intervals=intervals)
+        return assign(view, values, via=via, sources=(source.checkpoint,), intervals=intervals)
 
     def _parent(self, view: View, keys: Keys) -> IntervalRow | None:
         """The best of those that were drawn, or None where that is the member itself."""

@@ -98,6 +98,26 @@ def donor(view: View, fitness: NDArray[np.float64], keys: Keys, size: int) -> In
     return best.rows[drawn + (drawn >= own)]
 
 
+def ranked(view: View, keys: Keys) -> tuple[IntervalRow, ...]:
+    """The states of healthy members that can be copied now, best first; ties are settled by the lottery.
+
+    Args:
+        view: Facts at equal progress.
+        keys: The key of the member that is due.
+    """
+
+    def compute() -> tuple[IntervalRow, ...]:
+        facts = view.facts
+        fit = np.flatnonzero(facts.healthy)
+        if not len(fit):
+            return ()
+        best_first = fit[np.lexsort((-lottery(view, keys)[fit], -facts.scores[fit]))]
+        found = (view.source(member) for member in facts.members[best_first].tolist())
+        return tuple(row for row in found if row is not None)
+
+    return view.once(("ranked", keys.seed, keys.interval), compute)
+
+
 def opponent_of(view: View, keys: Keys) -> int | None:
     """The place of another member with a report, drawn uniformly."""
     members = view.once("by number", lambda: sorted(view.facts.place))
