@@ -60,4 +60,4 @@ environment digits:
 	@python=$$($(FIND)) || { \
 	    echo "warren: no Python 3.10 or newer with venv and ensurepip is on the path" \
 	         "(tried: $(CANDIDATES); on Debian the package python3-venv may be missing)" >&2; exit 1; }; \
-	tools/environment.sh .venv "$$python" $(if $(filter digits,$@),digits,dev,digits,test-jax)
+	tools/environment.sh .venv "$$python" $(if $(filter digits,$@),digits,dev,zoo,test-jax)

@@ -36,7 +36,7 @@ KEY
 [ "$(cat "$stamp" 2>/dev/null)" = "$key" ] && exit 0
 
 say "installing warren[$extras] into $folder"
-case ,$extras, in *,digits,* | *,torch,*)
+case ,$extras, in *,digits,* | *,torch,* | *,zoo,*)
     # Asked for alone and first, so that the range in pyproject.toml does not fetch another build of it afterwards.
     if ! "$folder/bin/python" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null \
         && ! pip -r requirements/torch.txt; then

@@ -76,7 +76,7 @@ def test_commands_and_options_that_are_not_there(tmp_path: Path) -> None:
     one_line(here(tmp_path, "frobnicate"), "frobnicate", "warren --help")
     one_line(here(tmp_path, "run"), "FILE", "warren run --help")
     one_line(here(tmp_path, "status", "x.db", "--frob"), "--frob", "warren status --help")
-    one_line(here(tmp_path, "demo", "nope"), "'nope'", "digits, toy")
+    one_line(here(tmp_path, "demo", "nope"), "'nope'", "digits, gan, ppo, rl, toy, translation")
 
 
 @pytest.mark.parametrize("command", ["status", "report", "schedule", "resume", "worker"])

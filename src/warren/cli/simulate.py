@@ -152,7 +152,7 @@ _DEFAULTS: Values = {
 
 def _settings(sweeps: Sequence[str], strategy: str) -> dict[str, dict[str, str]]:
     """All combinations of what is swept, by name; the one setting where nothing is."""
-    axes = []
+    axes: list[list[tuple[str, str]]] = []
     for sweep in sweeps:
         name, equals, values = sweep.partition("=")
         if name not in _OPTIONS:

@@ -2,6 +2,7 @@
 
 from warren.results.lineage import Schedule, Step, lineage
 from warren.results.result import Cost, Result, Trained, write_state
+from warren.results.sections import Picture, Section
 from warren.results.telling import damage
 
-__all__ = ["Cost", "Result", "Schedule", "Step", "Trained", "damage", "lineage", "write_state"]
+__all__ = ["Cost", "Picture", "Result", "Schedule", "Section", "Step", "Trained", "damage", "lineage", "write_state"]

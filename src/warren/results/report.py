@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from warren.population import EventRow, IntervalRow
@@ -12,16 +12,18 @@ from warren.results.figures import COPIES, Panel, Story, story
 from warren.results.page import card, count, page, place, table, text
 from warren.results.plots import Figure, panel_figure, score_figure, shown, tree_figure
 from warren.results.result import Result, Trained
+from warren.results.sections import Section, rendered
 
 FAILURES = 10
 """How many of the last failures are told with their tracebacks."""
 
 
-def render(result: Result) -> str:
+def render(result: Result, sections: Sequence[Section] = ()) -> str:
     """The page.
 
     Args:
         result: The run, finished or not.
+        sections: What else it shows, after the family tree.
 
     Returns:
         A whole HTML document with everything inside it.
@@ -40,6 +42,7 @@ def render(result: Result) -> str:
             *_scores(result, told, figures),
             *_panels(told, figures),
             *_tree(told, figures),
+            *rendered(sections),
             *_final(result, best, told),
             *_schedule(told),
             *_failures(result),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from warren.state import Tree, adapt, encode
 from warren.stores import Store
 from warren.strategies.mopbt import fronts
 from warren.training import States
+
+if TYPE_CHECKING:
+    from warren.results.sections import Section
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,15 +297,19 @@ class Result:
                 found.append((count, row.score))
         return found
 
-    def report(self, path: str | os.PathLike[str]) -> None:
+    def report(self, path: str | os.PathLike[str], *, sections: Sequence[Section] = ()) -> None:
         """Write one HTML file with the curves, the schedule and the family tree; it opens without a network.
+
+        Args:
+            path: The file.
+            sections: What else to show: headings, words and pictures of your own.
 
         Raises:
             MissingExtra: Plotly is not installed.
         """
         from warren.results.report import render
 
-        Path(path).write_text(render(self), encoding="utf-8")
+        Path(path).write_text(render(self, sections), encoding="utf-8")
 
     def __repr__(self) -> str:
         best = repr(self.best) if self.run.best is not None else "none yet"

@@ -40,6 +40,10 @@ section { padding: 16px 18px; margin-top: 14px; }
   margin-top: 10px; }
 .panels > div { min-width: 0; }
 .figure { width: 100%; }
+.pictures { display: flex; flex-wrap: wrap; gap: 14px 18px; margin-top: 10px; }
+.pictures figure { margin: 0; width: 150px; }
+.pictures img { display: block; width: 100%; image-rendering: pixelated; border: 1px solid var(--line); }
+.pictures figcaption { color: var(--soft); font-size: 12.5px; overflow-wrap: anywhere; }
 .wide { overflow: auto; max-height: 460px; margin-top: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }

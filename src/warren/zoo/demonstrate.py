@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import count, groupby
 from pathlib import Path
@@ -16,7 +16,7 @@ from warren.zoo.options import Parser, positive
 from warren.zoo.workload import Workload
 
 if TYPE_CHECKING:
-    from warren.results import Result, Schedule
+    from warren.results import Result, Schedule, Section
 
 Live = Callable[[], AbstractContextManager[Callable[["Result"], None]]]
 
@@ -57,7 +57,12 @@ def needs(extra: str, *modules: str) -> None:
 
 
 def demonstrate(
-    workload: Workload, options: argparse.Namespace, *, live: Live, summary: Callable[[Result], str]
+    workload: Workload,
+    options: argparse.Namespace,
+    *,
+    live: Live,
+    summary: Callable[[Result], str],
+    sections: Callable[[Result], Sequence[Section]] = lambda result: (),
 ) -> Result:
     """Run a workload as the options of `parser` say.
 
@@ -66,6 +71,7 @@ def demonstrate(
         options: Those that were parsed.
         live: Makes the live view.
         summary: What to print when the run is over.
+        sections: What the report shows besides.
 
     Raises:
         InvalidValue: A file cannot be written.
@@ -108,7 +114,7 @@ def demonstrate(
     print(summary(result))
     report = options.report or f"{workload.name}.html"
     try:
-        result.report(report)
+        result.report(report, sections=sections(result))
         print(f"\nThe report: {report}")
     except MissingExtra as missing:
         print(f"\nNo report: {missing}")
@@ -124,13 +130,14 @@ def schedule_lines(schedule: Schedule, score: str = "score") -> Iterator[str]:
         schedule: Of the state in question.
         score: What the score is called.
     """
-    names = list(schedule[0].hyperparameters)
-    yield f"  {'intervals':>9}" + "".join(f"{name:>14}" for name in names) + f"{score:>10}  trained by"
+    widths = {name: max(14, len(name) + 2) for name in schedule[0].hyperparameters}
+    head = "".join(f"{name:>{width}}" for name, width in widths.items())
+    yield f"  {'intervals':>9}{head}{score:>10}  trained by"
     for _, group in groupby(schedule, key=lambda step: (step.member, tuple(step.hyperparameters.values()))):
         steps = list(group)
         first, last = steps[0], steps[-1]
         span = f"{first.age}" if first is last else f"{first.age}-{last.age}"
-        values = "".join(f"{first.hyperparameters[name]:>14.3g}" for name in names)
+        values = "".join(f"{first.hyperparameters[name]:>{width}.3g}" for name, width in widths.items())
         reached = "-" if last.score is None else f"{last.score:.4g}"
         yield f"  {span:>9}{values}{reached:>10}  member {first.member}{', a copy' if first.copied else ''}"
 
