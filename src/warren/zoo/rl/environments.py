@@ -1,0 +1,170 @@
+"""Environments by name: Gymnasium's own and a user's, and Atari as the papers prepare it."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from warren.errors import InvalidValue, MissingExtra
+from warren.zoo.rl.lab import Lab
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+STACK = 4
+"""Frames that an observation of an Atari game is made of."""
+
+
+def environment(name: str) -> gym.Env[Any, Any]:
+    """Make an environment with discrete actions, whose observations are vectors or stacks of images.
+
+    Observations come as float32 vectors of shape (n,), flattened where the environment has others, or as uint8 images
+    of shape (channels, height, width).
+
+    Args:
+        name: As Gymnasium knows it, such as ``CartPole-v1`` or ``ALE/Breakout-v5``; ``module:Name-v0`` imports a module
+            that registers the environment first; ``lab/LEVEL`` is a level of DeepMind Lab.
+
+    Raises:
+        MissingExtra: A package that the environment needs is not installed.
+        InvalidValue: There is no environment of that name, or its actions are not discrete.
+    """
+    try:
+        import gymnasium as gym
+    except ImportError:
+        raise MissingExtra('reinforcement learning needs Gymnasium: pip install "warren[rl]"') from None
+    try:
+        env = _made(name)
+    except gym.error.DependencyNotInstalled as error:
+        raise MissingExtra(f"env={name!r}: {_line(error)}") from None
+    except (gym.error.Error, ModuleNotFoundError) as error:
+        raise InvalidValue(
+            f"env={name!r} is none that Gymnasium can make: {_line(error)}. Use one such as CartPole-v1, "
+            "ALE/Breakout-v5, or module:Name-v0 for your own"
+        ) from None
+    actions(env, name)
+    return env
+
+
+def is_atari(name: str) -> bool:
+    """Whether an environment is a game of the Arcade Learning Environment."""
+    return name.startswith("ALE/")
+
+
+def is_doom(name: str) -> bool:
+    """Whether an environment is one of ViZDoom's."""
+    return name.startswith("Vizdoom")
+
+
+def actions(env: gym.Env[Any, Any], name: str) -> int:
+    """How many actions there are.
+
+    Args:
+        env: The environment.
+        name: What it was asked for as.
+
+    Raises:
+        InvalidValue: They are not discrete, counted from 0.
+    """
+    from gymnasium.spaces import Discrete
+
+    space = env.action_space
+    if not isinstance(space, Discrete) or space.start != 0:
+        env.close()
+        raise InvalidValue(
+            f"env={name!r} takes actions {space}: these agents choose among discrete actions; use an environment with "
+            "a Discrete action space"
+        )
+    return int(space.n)
+
+
+def shape(env: gym.Env[Any, Any]) -> tuple[int, ...]:
+    """The shape of an observation."""
+    found = env.observation_space.shape
+    assert found is not None  # `environment` makes no other
+    return tuple(int(size) for size in found)
+
+
+def _made(name: str) -> gym.Env[Any, Any]:
+    if is_atari(name):
+        return _atari(name)
+    if is_doom(name):
+        return _doom(name)
+    if name.startswith("lab/"):
+        return cast("gym.Env[Any, Any]", Lab(name))
+    return _plain(name)
+
+
+def _plain(name: str) -> gym.Env[Any, Any]:
+    import gymnasium as gym
+    import numpy as np
+    from gymnasium.spaces import Box
+    from gymnasium.wrappers import FlattenObservation, TransformObservation
+
+    env: gym.Env[Any, Any] = gym.make(name, disable_env_checker=True)
+    seen = env.observation_space
+    image = isinstance(seen, Box) and len(seen.shape) == 3 and seen.dtype == np.uint8 and min(seen.shape[1:]) >= 20
+    if image or (isinstance(seen, Box) and len(seen.shape) == 1 and seen.dtype == np.float32):
+        return env  # as it has to be: each wrapper costs as much as a step of the pole
+    flat: gym.Env[Any, Any] = FlattenObservation(env)
+    wide = Box(-np.inf, np.inf, flat.observation_space.shape, np.float32)
+    return TransformObservation(flat, lambda seen: seen.astype(np.float32), wide)
+
+
+def _atari(name: str) -> gym.Env[Any, Any]:
+    """A game as Mnih et al. (2015) prepare it, with Gymnasium's wrappers.
+
+    An action is repeated for 4 frames; an observation is the last 4 of such steps, each the maximum of its last two
+    frames, in 84 x 84 grey values; an episode begins with 1 to 30 no-ops. Actions are never repeated at random, which
+    is the default of ``-v5`` and newer than the paper. An episode ends with the game and not with a life.
+    """
+    import gymnasium as gym
+    from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
+
+    try:
+        import ale_py
+    except ImportError:
+        raise MissingExtra(f'env={name!r} needs the Arcade Learning Environment: pip install "warren[atari]"') from None
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # else each environment begins with a banner
+    gym.register_envs(ale_py)
+    game: gym.Env[Any, Any] = gym.make(name, disable_env_checker=True, frameskip=1, repeat_action_probability=0.0)
+    return FrameStackObservation(AtariPreprocessing(game, noop_max=30, frame_skip=4, screen_size=84), STACK)
+
+
+def _doom(name: str) -> gym.Env[Any, Any]:
+    """A scenario of ViZDoom, seen as one colour image of 84 x 84 pixels; an action is repeated for 4 tics.
+
+    ViZDoom shows a black image where an episode ends. Where its limit cuts one, it says both terminated and truncated,
+    and the end is taken for an end of its own: a black image has no value to go on from.
+    It keeps no settings of its own, but makes a folder ``_vizdoom`` where the process runs.
+    """
+    import gymnasium as gym
+    import numpy as np
+    from gymnasium.spaces import Box
+    from gymnasium.wrappers import TransformObservation
+
+    try:
+        import cv2
+        import vizdoom.gymnasium_wrapper  # noqa: F401, registers the scenarios
+    except ImportError:
+        raise MissingExtra(f'env={name!r} needs ViZDoom and OpenCV: pip install "warren[doom]"') from None
+    scenario: gym.Env[Any, Any] = gym.make(name, disable_env_checker=True, frame_skip=4, doom_config_path=os.devnull)
+
+    def image(seen: Any) -> Any:
+        small = cv2.resize(seen["screen"], (84, 84), interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(np.moveaxis(small, -1, 0))
+
+    return TransformObservation(scenario, image, Box(0, 255, (3, 84, 84), np.uint8))
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+def clipped(reward: float, limit: float | None) -> float:
+    """A reward as it is learned from: within ``[-limit, limit]``, or as it is.
+
+    Mnih et al. (2015) clip to 1, so that one learning rate serves games whose points differ.
+    """
+    return reward if limit is None else math.copysign(min(abs(reward), limit), reward)
