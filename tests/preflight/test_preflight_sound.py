@@ -174,3 +174,56 @@ def test_the_example_has_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found(script.train, script.space, held_out="test").all == ()
     finally:
         torch.set_num_threads(threads)
+
+
+# -- JAX --------------------------------------------------------------------------------------------------------------
+
+RATES = {"lr": warren.Float(0.05, 0.5, scale="log")}
+
+
+def jax_task(keeps: Any, *, replaces: bool = False, scale: float = 1.0) -> warren.Task:
+    """Descent in JAX; `keeps` makes what else is in the state, of the hyperparameters."""
+    jnp = pytest.importorskip("jax").numpy
+
+    def init(seed: int, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+        return {"x": jnp.ones(3), "kept": keeps(hyperparameters)}
+
+    def train_interval(state: dict[str, Any], hyperparameters: dict[str, Any], rng: Any) -> dict[str, Any]:
+        noise = pytest.importorskip("jax").random.normal(rng.jax(), (3,))
+        x = state["x"] - hyperparameters["lr"] * (state["x"] + 0.1 * noise)
+        return {"x": x, "kept": keeps(hyperparameters)}
+
+    def evaluate(state: dict[str, Any], rng: Any) -> Any:
+        if replaces:
+            state["x"] = state["x"] / 2
+        return scale * jnp.sum(state["x"] ** 2)
+
+    return warren.Task(init=init, train_interval=train_interval, evaluate=evaluate)
+
+
+def test_a_task_in_jax_is_sound_compiled_or_not() -> None:
+    jax = pytest.importorskip("jax")
+    keeps = [
+        lambda h: jax.random.key(0),
+        lambda h: jax.numpy.asarray(h["lr"]),
+    ]
+    for keep in keeps:
+        for scale in (1.0, 0.0):  # where all score alike, the states tell what a hyperparameter does
+            findings = found(jax_task(keep, scale=scale), RATES, goal="min")
+            assert findings.all == (), str(findings)
+
+
+def test_an_evaluation_in_jax_that_writes_into_the_state_is_seen() -> None:
+    pytest.importorskip("jax")
+    findings = found(jax_task(lambda h: None, replaces=True), RATES, goal="min")
+    assert not findings.ok
+    assert any("evaluate" in str(one) for one in findings.all), str(findings)
+
+
+def test_a_hyperparameter_that_a_state_in_jax_only_keeps_does_nothing() -> None:
+    jax = pytest.importorskip("jax")
+    space = {**RATES, "idle": warren.Float(0.1, 0.9)}
+    findings = found(jax_task(lambda h: jax.numpy.asarray(h["idle"])), space, goal="min")
+    assert [(one.level, one.kind, one.subject) for one in findings.all] == [("fault", "no effect", "idle")], str(
+        findings
+    )

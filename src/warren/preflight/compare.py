@@ -12,7 +12,7 @@ import numpy as np
 from warren.population import CheckpointRow, Report
 from warren.population.rows import Status
 from warren.state import Tree, encode
-from warren.state.leaves import is_torch, recognise
+from warren.state.leaves import hosted, is_jax_array, is_torch, recognise
 from warren.training import Saver
 
 Path = tuple[Any, ...]
@@ -116,13 +116,15 @@ def differences(a: Tree, b: Tree, path: Path = ()) -> Iterator[tuple[Path, float
 
 def is_array(value: Any) -> bool:
     """Whether a leaf is an array of some framework."""
-    return isinstance(value, np.ndarray) or is_torch(value, "Tensor")
+    return isinstance(value, np.ndarray) or is_torch(value, "Tensor") or is_jax_array(value)
 
 
 def _distance(a: Any, b: Any) -> float:
-    if is_array(a) and is_array(b):
-        return _arrays(a, b)
+    if a is b:  # also what JAX traces, which has no value yet
+        return 0.0
     try:
+        if is_array(a) and is_array(b):
+            return _arrays(hosted(a).array, hosted(b).array) if is_jax_array(a) and is_jax_array(b) else _arrays(a, b)
         if type(a) is type(b) and encode({"": a}).tobytes() == encode({"": b}).tobytes():
             return 0.0
         return _apart(a, b)

@@ -11,6 +11,7 @@ import numpy as np
 
 from warren.preflight.compare import Outcome, differences, is_array, part
 from warren.space import Choice, Dimension, Float, Int
+from warren.state.leaves import hosted, is_jax_array
 from warren.training import Saver
 
 _TRIES = 3
@@ -82,6 +83,8 @@ def _counted(
 
 def _is(leaf: Any, value: Any) -> bool:
     """Whether a leaf is nothing but the value."""
+    if is_jax_array(leaf):
+        leaf = hosted(leaf).array  # of a random key, its data
     if is_array(leaf):
         if math.prod(leaf.shape) != 1:
             return False
