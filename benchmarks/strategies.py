@@ -184,20 +184,36 @@ def table(kept: Mapping[str, Mapping[str, list[float]]]) -> str:
 
 def told(kept: Mapping[str, Mapping[str, list[float]]]) -> str:
     """The section of the page: how it was made, and the table."""
-    about = machine()
+    versions = machine()["versions"]
     sizes = "; ".join(
         f"{name} {one.members} x {one.intervals}, {one.seeds} seeds" for name, one in GROUNDS.items() if name in kept
     )
     left = ", ".join(f"`{name}` ({why})" for name, why in LEFT_OUT.items())
     return f"""## How they compare
 
-`python benchmarks/strategies.py` made this table (Python {about["versions"]["python"]}, NumPy
-{about["versions"]["numpy"]}) and writes it here. Members x intervals: {sizes}. Shown is what the member that looks best
-at the end is truly worth, smaller is better: the geometric mean over the seeds of the regret (1.2 - Q) or the loss, the
-mean of the test error, each with its 95 % interval by Student's t. Bold is the best of a column, and what lies
-within its interval; - where it has nothing to act on. Not in it: {left}.
+`python benchmarks/strategies.py` made this table (Python {versions["python"]}, NumPy {versions["numpy"]}) and writes it here.
 
-{table(kept)}"""
+Members x intervals: {sizes}.
+
+Shown is what the member that looks best at the end is truly worth, smaller is better: the geometric mean over the seeds
+of the regret (1.2 - Q) or the loss, the mean of the test error, each with its 95 % interval by Student's t. Bold is the
+best of a column, and what lies within its interval; - where it has nothing to act on.
+
+Not in it: {left}.
+
+{table(kept)}
+
+What to know before reading it:
+
+- No strategy is best everywhere. The one that decides most often wins where the good value jumps (regimes) and loses
+  where what pays now costs later (deceptive), and the other way round.
+- `IPBT` shrinks weights when it restarts, and on hill, plain, deceptive and noisy the optimum is where all weights
+  are 0: there it gains what no tuning gave. Where the optimum moves away (regimes) it is no better than random search.
+- On the digits, ten seeds tell hardly anything apart: random search and successive halving do as well as the best, as
+  they should on so small and stationary a task.
+- `BGPBT` copies the best state of the whole run, which in regimes is of a task that is no more; `best="now"` does not.
+- `Averaging` averages members that diverge as well, since it is made for replicas of one model at rates close to each
+  other, and these spaces are wide."""
 
 
 def main() -> int:
