@@ -191,7 +191,7 @@ def told(kept: Mapping[str, Mapping[str, list[float]]]) -> str:
     left = ", ".join(f"`{name}` ({why})" for name, why in LEFT_OUT.items())
     return f"""## How they compare
 
-`python benchmarks/strategies.py` made this table (Python {versions["python"]}, NumPy {versions["numpy"]}) and writes it here.
+`python benchmarks/strategies.py` made this table, with Python {versions["python"]} and NumPy {versions["numpy"]}.
 
 Members x intervals: {sizes}.
 
