@@ -23,6 +23,7 @@ PROCESSES = (
     "stores/test_stores_lockstep.py",
     "stores/test_stores_sqlite_contention.py",
     "stores/test_stores_sqlite_damage.py",
+    "strategies/test_strategies_digits.py",
     "training/test_training_retention.py",
 )
 
