@@ -86,13 +86,16 @@ def summary(result: Result, agent: Agent) -> str:
 
 
 def _line(name: str, trained: Trained, fresh: float) -> str:
-    return f"{name:<26}{trained.score:>10.1f}{trained.metrics['test']:>22.1f}{fresh:>20.1f}"
+    return f"{name:<26}{trained.score:>10.2f}{trained.metrics['test']:>22.2f}{fresh:>20.2f}"
 
 
 def _parser() -> Parser:
     made = parser("rl", "Population Based Training of actor-critics.")
     add = made.add_argument
     add("--preset", choices=("small", "study", "paper"), default="small", help="its size (default: %(default)s)")
-    add("--env", help="an environment with discrete actions, such as Acrobot-v1, ALE/Breakout-v5 or VizdoomBasic-v1")
+    add(
+        "--env",
+        help="an environment with discrete actions, such as Acrobot-v1, MiniGrid-Empty-5x5-v0 or ALE/Breakout-v5",
+    )
     add("--agent", choices=("a2c", "unreal", "feudal"), default="a2c", help="what learns (default: %(default)s)")
     return made

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 from typing import TYPE_CHECKING, Any, cast
 
 from warren.errors import InvalidValue, MissingExtra
 from warren.zoo.rl.lab import Lab
+from warren.zoo.rl.starcraft import MiniGame
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -24,7 +26,8 @@ def environment(name: str) -> gym.Env[Any, Any]:
 
     Args:
         name: As Gymnasium knows it, such as ``CartPole-v1`` or ``ALE/Breakout-v5``; ``module:Name-v0`` imports a module
-            that registers the environment first; ``lab/LEVEL`` is a level of DeepMind Lab.
+            that registers the environment first; ``MiniGrid-NAME`` is one of MiniGrid's, ``lab/LEVEL`` a level of
+            DeepMind Lab, ``SC2/GAME`` a mini-game of StarCraft II.
 
     Raises:
         MissingExtra: A package that the environment needs is not installed.
@@ -55,6 +58,16 @@ def is_atari(name: str) -> bool:
 def is_doom(name: str) -> bool:
     """Whether an environment is one of ViZDoom's."""
     return name.startswith("Vizdoom")
+
+
+def is_grid(name: str) -> bool:
+    """Whether an environment is one of MiniGrid's."""
+    return name.startswith("MiniGrid-")
+
+
+def is_starcraft(name: str) -> bool:
+    """Whether an environment is a mini-game of StarCraft II."""
+    return name.startswith("SC2/")
 
 
 def actions(env: gym.Env[Any, Any], name: str) -> int:
@@ -93,6 +106,10 @@ def _made(name: str) -> gym.Env[Any, Any]:
         return _doom(name)
     if name.startswith("lab/"):
         return cast("gym.Env[Any, Any]", Lab(name))
+    if is_starcraft(name):
+        return cast("gym.Env[Any, Any]", MiniGame(name))
+    if is_grid(name):
+        return _grid(name)
     return _plain(name)
 
 
@@ -100,16 +117,39 @@ def _plain(name: str) -> gym.Env[Any, Any]:
     import gymnasium as gym
     import numpy as np
     from gymnasium.spaces import Box
-    from gymnasium.wrappers import FlattenObservation, TransformObservation
 
     env: gym.Env[Any, Any] = gym.make(name, disable_env_checker=True)
     seen = env.observation_space
     image = isinstance(seen, Box) and len(seen.shape) == 3 and seen.dtype == np.uint8 and min(seen.shape[1:]) >= 20
     if image or (isinstance(seen, Box) and len(seen.shape) == 1 and seen.dtype == np.float32):
         return env  # as it has to be: each wrapper costs as much as a step of the pole
+    return _flat(env)
+
+
+def _flat(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    import numpy as np
+    from gymnasium.spaces import Box
+    from gymnasium.wrappers import FlattenObservation, TransformObservation
+
     flat: gym.Env[Any, Any] = FlattenObservation(env)
     wide = Box(-np.inf, np.inf, flat.observation_space.shape, np.float32)
     return TransformObservation(flat, lambda seen: seen.astype(np.float32), wide)
+
+
+def _grid(name: str) -> gym.Env[Any, Any]:
+    """A grid world of MiniGrid: the 7 x 7 cells before the agent, and its direction, both one-hot.
+
+    A cell is 20 numbers: 11 kinds of things, 6 colours, 3 states of a door. What the mission says is left out.
+    """
+    import gymnasium as gym
+    from gymnasium.wrappers import FilterObservation
+
+    try:
+        wrappers: Any = importlib.import_module("minigrid.wrappers")  # importing the package registers its worlds
+    except ImportError:
+        raise MissingExtra(f'env={name!r} needs MiniGrid: pip install "warren[grid]"') from None
+    cells: gym.Env[Any, Any] = wrappers.OneHotPartialObsWrapper(gym.make(name, disable_env_checker=True))
+    return _flat(FilterObservation(cells, ["direction", "image"]))
 
 
 def _atari(name: str) -> gym.Env[Any, Any]:

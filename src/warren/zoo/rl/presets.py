@@ -10,7 +10,7 @@ from warren.space import Float, Int
 from warren.strategies import PBT
 from warren.zoo.rl.a2c import ActorCritic
 from warren.zoo.rl.agent import Agent
-from warren.zoo.rl.environments import is_atari, is_doom
+from warren.zoo.rl.environments import is_atari, is_doom, is_grid, is_starcraft
 from warren.zoo.rl.feudal import Feudal
 from warren.zoo.rl.unreal import Unreal
 from warren.zoo.workload import Workload
@@ -58,7 +58,7 @@ class Kind:
 
 
 def small(env: str | None = None, agent: str = "a2c") -> Workload:
-    """Eight members and intervals of 8,000 steps; four members where the agent has a memory, 2,000 steps for UNREAL.
+    """Eight members and intervals of 8,000 steps, 4,000 in a grid world or StarCraft; four members with a memory.
 
     Args:
         env: As Gymnasium knows it; None: the agent's own.
@@ -76,7 +76,8 @@ def study(env: str | None = None, agent: str = "a2c") -> Workload:
         agent: One of `AGENTS`.
     """
     kind = AGENTS[agent]
-    return _workload("-study", kind, replace(kind.small(env), steps=kind.study), population=8, intervals=12)
+    one = kind.small(env)
+    return _workload("-study", kind, replace(one, steps=min(one.steps, kind.study)), population=8, intervals=12)
 
 
 def paper(env: str | None = None, agent: str = "a2c") -> Workload:
@@ -84,18 +85,21 @@ def paper(env: str | None = None, agent: str = "a2c") -> Workload:
 
     Ready after 10^6 steps, the t-test on the last ten episodes, x 0.8 or x 1.2. UNREAL: forty members; learning rate,
     entropy cost, unroll length; ViZDoom in the place of DeepMind Lab, which needs ``lab/LEVEL``. Feudal networks:
-    eighty members on Atari; learning rate, entropy cost, intrinsic cost. The plain actor-critic: thirty members, as on
-    StarCraft II, which is not here; the paper tuned its learning rate alone. Ranges and the number of intervals are
-    warren's own.
+    eighty members on Atari; learning rate, entropy cost, intrinsic cost. The plain actor-critic: thirty members, and on
+    StarCraft II the learning rate alone, with the others held as they are usually set by hand. Ranges and the number
+    of intervals are warren's own.
 
     Args:
-        env: As Gymnasium knows it; None: Breakout, or for UNREAL a scenario of ViZDoom.
+        env: As Gymnasium knows it, or ``SC2/GAME``; None: Breakout, or for UNREAL a scenario of ViZDoom.
         agent: One of `AGENTS`.
     """
     kind = AGENTS[agent]
     one = replace(kind.paper(env), environments=16, steps=AGENT_STEPS // 16, held_out=16)
     made = _workload("-paper", kind, one, population=kind.members, intervals=250)
-    return replace(made, space={**PAPER, **kind.tuned}, strategy=PBT(exploit="ttest", explore="perturb", warmup=0))
+    space = {**PAPER, **kind.tuned}
+    if agent == "a2c" and is_starcraft(one.env):
+        space |= {"entropy_cost": Float(0.01, 0.01), "unroll": Int(5, 5)}
+    return replace(made, space=space, strategy=PBT(exploit="ttest", explore="perturb", warmup=0))
 
 
 PRESETS: Mapping[str, Callable[..., Workload]] = {"small": small, "study": study, "paper": paper}
@@ -111,6 +115,10 @@ def _a2c(env: str | None) -> Agent:
     env = env or CARTPOLE
     if is_atari(env) or is_doom(env):
         return ActorCritic(env=env, reward_limit=1.0, steps=2000, plays="sampled")
+    if is_starcraft(env):  # each environment is a process of the game
+        return ActorCritic(env=env, environments=4, held_out=4, plays="sampled")
+    if is_grid(env):  # who sees a part of a world only, and remembers nothing, walks in circles if it never draws
+        return ActorCritic(env=env, steps=500, plays="sampled")
     return ActorCritic(env=env)
 
 
