@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from warren.engines import Entry, Loaded, entry_of
@@ -31,6 +32,10 @@ class Descent:
 
     steps: Any
     inner: Descent | None = None
+    slopes: Any = dataclasses.field(init=False, compare=False)  # follows from the others, and cannot be recorded
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slopes", np.arange(3))
 
     def __call__(self, slot: Any) -> None: ...
 

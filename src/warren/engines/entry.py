@@ -132,7 +132,10 @@ def _alike(a: Any, b: Any) -> bool:
         return a.__func__ is b.__func__ and _alike(a.__self__, b.__self__)
     if not is_value(a):
         return bool(a == b)
-    return type(a) is type(b) and all(_alike(getattr(a, one.name), getattr(b, one.name)) for one in fields(a))
+    # What is no argument follows from what is.
+    return type(a) is type(b) and all(
+        _alike(getattr(a, one.name), getattr(b, one.name)) for one in fields(a) if one.init
+    )
 
 
 def _names(value: Json) -> set[str]:
