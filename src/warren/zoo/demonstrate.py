@@ -123,13 +123,19 @@ def demonstrate(
     return result
 
 
-def schedule_lines(schedule: Schedule, score: str = "score") -> Iterator[str]:
-    """A schedule as a table, one line for each stretch of equal hyperparameters.
+def schedule_lines(schedule: Schedule, whose: str = "the best of the whole run", score: str = "score") -> Iterator[str]:
+    """A schedule under its heading, one line for each stretch of equal hyperparameters.
 
     Args:
         schedule: Of the state in question.
+        whose: What state that is.
         score: What the score is called.
     """
+    copies = sum(step.copied for step in schedule)
+    yield (
+        f"The schedule that made {whose}, {len(schedule)} interval{'s' * (len(schedule) != 1)} with {copies} "
+        f"cop{'y' if copies == 1 else 'ies'}:"
+    )
     widths = {name: max(14, len(name) + 2) for name in schedule[0].hyperparameters}
     head = "".join(f"{name:>{width}}" for name, width in widths.items())
     yield f"  {'intervals':>9}{head}{score:>10}  trained by"

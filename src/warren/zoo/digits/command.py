@@ -62,7 +62,6 @@ def _workload(name: str) -> Workload:
 def summary(result: Result) -> str:
     """What came out, for the terminal."""
     schedule = result.schedule
-    copies = sum(step.copied for step in schedule)
     lines = [
         "",
         f"{'':<26}{'validation':^22}{'test, never selected on':>24}",
@@ -70,8 +69,7 @@ def summary(result: Result) -> str:
         _line("best of the final states", result.final[0]),
         _line("best of the whole run", result.best),
         "",
-        f"The schedule that made the best of the whole run, {len(schedule)} intervals with {copies} copies:",
-        *schedule_lines(schedule, "loss"),
+        *schedule_lines(schedule, score="loss"),
         "",
         str(result.cost),
     ]

@@ -68,7 +68,6 @@ def summary(result: Result, gan: Gan) -> str:
     import torch
 
     judge, schedule, best = gan.judge(), result.schedule, result.best
-    copies = sum(step.copied for step in schedule)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         generators = {name: gan.generator() for name in ("an untrained generator", FINAL, BEST)}
@@ -81,7 +80,6 @@ def summary(result: Result, gan: Gan) -> str:
         *(_line(name, generator, gan) for name, generator in generators.items()),
         f"{'real images':<26}{judge.real_score:>11.2f}{judge.real_distance:>25.1f}",
         "",
-        f"The schedule that made the best of the whole run, {len(schedule)} intervals with {copies} copies:",
         *schedule_lines(schedule),
         "",
         str(result.cost),

@@ -58,7 +58,6 @@ def summary(result: Result, ppo: Ppo) -> str:
 
     # Of the final states, since many a state scores the most there is, and the first that did was lucky.
     schedule = Schedule.of(result.lineage(result.final[0]))
-    copies = sum(step.copied for step in schedule)
     play = jax.jit(lambda params, key: ppo.returns(params, key, FRESH))
 
     def line(name: str, trained: Trained, key: int) -> tuple[str, float]:
@@ -83,8 +82,7 @@ def summary(result: Result, ppo: Ppo) -> str:
         [
             *lines,
             "",
-            f"The schedule that made the best of the final states, {len(schedule)} intervals with {copies} copies:",
-            *schedule_lines(schedule),
+            *schedule_lines(schedule, "the best of the final states"),
             "",
             str(result.cost),
         ]

@@ -57,7 +57,6 @@ def summary(result: Result, agent: Agent) -> str:
         agent: Its training function.
     """
     schedule = result.schedule
-    copies = sum(step.copied for step in schedule)
     best = agent.returns(result.best.state()["net"], FRESH).mean()
     final = agent.returns(result.final[0].state()["net"], FRESH).mean()
     lines = [
@@ -77,7 +76,6 @@ def summary(result: Result, agent: Agent) -> str:
         [
             *lines,
             "",
-            f"The schedule that made the best of the whole run, {len(schedule)} intervals with {copies} copies:",
             *schedule_lines(schedule),
             "",
             str(result.cost),

@@ -84,9 +84,7 @@ def _summary(translator: Translator) -> Callable[[Result], str]:
             f"  {'best of the whole run':<40}{bleu(texts, data.test):>6.2f}",
             "",
             *_examples(data.test.pairs, texts),
-            f"The schedule that made the best, {len(schedule)} intervals with "
-            f"{sum(step.copied for step in schedule)} copies:",
-            *schedule_lines(schedule, "BLEU"),
+            *schedule_lines(schedule, score="BLEU"),
             "",
             str(result.cost),
         ]
