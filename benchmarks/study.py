@@ -173,12 +173,13 @@ def picture(study: Compared, path: Path, title: str) -> None:
 
 def section(name: str, domain: Domain, one: Workload, study: Compared, found: Mapping[str, Any]) -> str:
     """What the page says of a domain."""
-    about = machine()["versions"]
+    about, verdict = machine()["versions"], sentence(study)
     parts = [
         f"## {domain.title}",
         f"`python benchmarks/study.py {name}`: {one.population} members, {one.intervals} intervals, {study.seeds} "
         f"paired seeds (Python {about['python']}, {', '.join(f'{k} {about[k]}' for k in ('torch', 'jax'))}). Held out: "
-        f"`{one.held_out}`, {'higher' if one.held_out_goal == 'max' else 'lower'} is better. {sentence(study)}.",
+        f"`{one.held_out}`, {'higher' if one.held_out_goal == 'max' else 'lower'} is better. "
+        f"{verdict[0].upper()}{verdict[1:]}.",
         f"![{domain.title}](reproduction/{name}.png)",
         markdown(*differences_table(study)),
         markdown(*values_table(study)),
