@@ -39,19 +39,23 @@ class Domain:
         room: Of the zoo.
         given: What its presets take.
         seeds: Replicates of each strategy.
+        controls: What PBT is compared with, besides hyperparameters set by hand.
         title: Of its section.
     """
 
     room: str
     given: tuple[Any, ...] = ()
     seeds: int = 10
+    controls: tuple[str, ...] = CONTROLS
     title: str
 
 
 DOMAINS = {
     "cartpole": Domain(room="rl", given=("CartPole-v1",), title="Actor-critic on CartPole"),
     "ppo": Domain(room="ppo", given=("CartPole-v1",), title="PPO on CartPole"),
-    "minatar": Domain(room="ppo", given=("Breakout-MinAtar",), seeds=3, title="PPO on MinAtar's Breakout"),
+    "minatar": Domain(
+        room="ppo", given=("Breakout-MinAtar",), seeds=3, controls=CONTROLS[:4], title="PPO on MinAtar's Breakout"
+    ),
     "translation": Domain(room="translation", seeds=5, title="Translation of messages, English to German"),
     "gan": Domain(room="gan", title="GAN on scikit-learn's digits"),
 }
@@ -68,10 +72,10 @@ def workload(domain: Domain, preset: str) -> Workload:
     return made
 
 
-def compared(one: Workload, seeds: int, store: Path, minutes: float) -> Compared:
+def compared(one: Workload, controls: Sequence[str], seeds: int, store: Path, minutes: float) -> Compared:
     """Carry the comparison out, or go on with it."""
     arms = standard(one.space, candidate=one.strategy, population=one.population, intervals=one.intervals)
-    strategies = {"pbt": one.strategy, **{name: arms[name] for name in CONTROLS if name in arms}}
+    strategies = {"pbt": one.strategy, **{name: arms[name] for name in controls if name in arms}}
     strategies["by hand"] = Fixed(hyperparameters=one.usual)
     until = time.monotonic() + 60 * minutes
 
@@ -220,7 +224,7 @@ def main() -> int:
     store = options.store or Path(f"runs/study-{name}.db")
     seeds = options.seeds or domain.seeds
     try:
-        study = compared(one, seeds, store, options.minutes)
+        study = compared(one, domain.controls, seeds, store, options.minutes)
     except OutOfTime:
         print("stopped; the same command goes on")
         return 0

@@ -273,10 +273,12 @@ def test_killed_in_the_middle_of_a_run_it_comes_to_the_same(tmp_path: Path) -> N
 def test_what_is_compared_is_settled_before_the_first_run(tmp_path: Path) -> None:
     store = tmp_path / "c.db"
     carry_out(store=store, workers=1)
-    with pytest.raises(RunMismatch, match=r'primary = "cosine", and the call has "random"'):
+    with pytest.raises(RunMismatch, match="primary = 'cosine', and the call has 'random'"):
         carry_out(store=store, workers=1, primary="random")
-    with pytest.raises(RunMismatch, match="arms"):
+    with pytest.raises(RunMismatch, match=r"with arms\.pbt\.strategy\.every = 1, and the call has 2; what"):
         carry_out(store=store, workers=1, strategies={**STRATEGIES, "pbt": PBT(every=2)})
+    with pytest.raises(RunMismatch, match=r"with arms\.more = nothing, and the call has Arm\(.*PBT\(.*every=2"):
+        carry_out(store=store, workers=1, strategies={**STRATEGIES, "more": PBT(every=2)})
     with pytest.raises(RunMismatch, match="space"):
         carry_out(store=store, workers=1, space={"lr": warren.Float(1e-2, 1.0, scale="log")})
     with pytest.raises(RunMismatch, match="seeds = 2, and the call has 1"):

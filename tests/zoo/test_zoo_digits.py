@@ -13,8 +13,7 @@ from warren.errors import InvalidValue, MissingExtra, RunMismatch
 from warren.population import Keys
 from warren.strategies import PBT, RandomSearch
 from warren.training import Rng
-from warren.zoo import digits
-from warren.zoo.digits import data
+from warren.zoo.digits import command, data
 from warren.zoo.digits.mlp import Mlp, run_mlp, space
 
 
@@ -154,7 +153,7 @@ def test_an_mlp_that_diverges_is_no_fault():
 
 def demo(folder, *more: str, live: Live | None = None) -> int:
     arguments = ["--store", str(folder / "d" / "digits.db"), "--report", str(folder / "digits.html"), *more]
-    return digits.main(arguments, live=live or Live())
+    return command.main(arguments, live=live or Live())
 
 
 @pytest.fixture(scope="module")

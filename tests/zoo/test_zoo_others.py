@@ -9,7 +9,7 @@ import pytest
 import warren
 from warren.errors import InvalidValue, UnknownName
 from warren.strategies import PBT, RandomSearch
-from warren.zoo import toy
+from warren.zoo.toy import command
 from warren.zoo.toy.others import INTERVALS, run_strategy
 from warren.zoo.toy.tasks import HILL_BY_FOURS
 
@@ -42,7 +42,7 @@ def test_the_panels_stay_as_they_are_without_a_strategy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert toy.main(["--seeds", "1"], live=None) == 0  # type: ignore[arg-type]
+    assert command.main(["--seeds", "1"], live=None) == 0  # type: ignore[arg-type]
     assert "grid             0.38975   0.38975       8.10e-01" in capsys.readouterr().out
 
 
@@ -56,5 +56,5 @@ def test_the_panels_stay_as_they_are_without_a_strategy(
 )
 def test_a_wrong_option_is_said_in_one_line(arguments: list[str], kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=said) as caught:
-        toy.main(arguments, live=None)  # type: ignore[arg-type]
+        command.main(arguments, live=None)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)

@@ -12,7 +12,7 @@ import pytest
 import warren
 from warren.engines import entry_of
 from warren.errors import InvalidValue
-from warren.zoo import toy
+from warren.zoo.toy import command
 from warren.zoo.toy.figure2 import INITIAL, PANELS, STEPS, Outcome, run_panel, strategy
 from warren.zoo.toy.tasks import HILL, LEARNING_RATE, PEAK
 
@@ -111,7 +111,7 @@ def test_workers_find_the_task_by_name():
 def test_the_demo_prints_the_panels_and_draws_them(tmp_path, capsys):
     pytest.importorskip("plotly")
     page = tmp_path / "toy.html"
-    assert toy.main(["--seeds", "1", "--report", str(page)], live=silent) == 0
+    assert command.main(["--seeds", "1", "--report", str(page)], live=silent) == 0
     printed = capsys.readouterr().out
     for panel in PANELS:
         assert panel in printed
@@ -125,7 +125,7 @@ def test_the_demo_goes_on_without_plotly(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly", None)
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
     page = tmp_path / "toy.html"
-    assert toy.main(["--seeds", "1", "--report", str(page)], live=silent) == 0
+    assert command.main(["--seeds", "1", "--report", str(page)], live=silent) == 0
     assert 'pip install "warren[report]"' in capsys.readouterr().out
     assert not page.exists()
 
@@ -136,14 +136,14 @@ def test_the_demo_goes_on_without_plotly(tmp_path, capsys, monkeypatch):
 )
 def test_a_wrong_option_is_said_in_one_line(arguments, said):
     with pytest.raises(InvalidValue, match=said) as caught:
-        toy.main(arguments, live=silent)
+        command.main(arguments, live=silent)
     assert "\n" not in str(caught.value)
 
 
 def test_a_picture_that_cannot_be_written_is_said_in_one_line(tmp_path):
     pytest.importorskip("plotly")
     with pytest.raises(InvalidValue, match=r"--report .* cannot be written"):
-        toy.main(["--seeds", "1", "--report", str(tmp_path / "nowhere" / "toy.html")], live=silent)
+        command.main(["--seeds", "1", "--report", str(tmp_path / "nowhere" / "toy.html")], live=silent)
 
 
 def test_listing_the_demos_loads_nothing_heavy():

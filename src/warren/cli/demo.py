@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import pkgutil
@@ -31,28 +30,20 @@ def demo(
     if name not in known:
         raise UnknownName(f"there is no demo {name!r}; there is {', '.join(known) or 'none'}")
     # By name, since rooms on a floor do not import each other.
-    module = importlib.import_module(f"warren.zoo.{name}")
+    command = importlib.import_module(f"warren.zoo.{name}.command")
     try:
-        code = module.main(list(options or ()), live=live_view)
+        code = command.main(list(options or ()), live=live_view)
     except SystemExit as ended:  # argparse, after --help or a wrong option
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     raise typer.Exit(int(code))
 
 
 def demos() -> dict[str, str]:
-    """Names of the demonstrations, each with the first line of what it says of itself; none is imported for it."""
+    """Names of the demonstrations, each with the first line of what it says of itself: packages with a `command`."""
     zoo = importlib.import_module("warren.zoo")
     found = {}
     for module in pkgutil.iter_modules(zoo.__path__):
-        spec = importlib.util.find_spec(f"warren.zoo.{module.name}")
-        source = spec.loader.get_source(spec.name) if spec is not None and spec.loader is not None else None  # type: ignore[attr-defined]
-        tree = ast.parse(source or "")
-        if any(_is_main(node) for node in tree.body):
-            found[module.name] = (ast.get_docstring(tree) or "").partition("\n")[0]
+        name = f"warren.zoo.{module.name}"
+        if module.ispkg and importlib.util.find_spec(f"{name}.command") is not None:
+            found[module.name] = (importlib.import_module(name).__doc__ or "").partition("\n")[0]
     return found
-
-
-def _is_main(node: ast.stmt) -> bool:
-    if isinstance(node, ast.ImportFrom):
-        return any((alias.asname or alias.name) == "main" for alias in node.names)
-    return isinstance(node, ast.FunctionDef) and node.name == "main"

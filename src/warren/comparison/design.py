@@ -11,6 +11,7 @@ from warren.errors import InvalidValue, RunMismatch, WarrenError
 from warren.population import Goal, Plan, RunRow
 from warren.runs.opening import Opened
 from warren.space import Space
+from warren.training.record import short
 from warren.values import Json, canonical, dump
 
 RECORD = "comparison"
@@ -128,10 +129,22 @@ def declared(opened: Opened, design: Design, settings: Mapping[str, Json]) -> De
     free = {"raised", "retrain"} | ({"seeds"} if design.seeds > seeds else set())
     different = [name for name in now if name not in free and canonical(now[name]) != canonical(before.get(name))]
     if different:
-        name = different[0]
+        name, kept, wanted = _innermost(different[0], before.get(different[0]), now[different[0]])
         raise RunMismatch(
-            f"the comparison in {opened.location} was declared with {name} = {canonical(before.get(name))}, and the "
-            f"call has {canonical(now[name])}; what is compared is settled before the first run: put it back, or use "
-            "another store"
+            f"the comparison in {opened.location} was declared with {name} = {_shown(kept)}, and the call has "
+            f"{_shown(wanted)}; what is compared is settled before the first run: put it back, or use another store"
         )
     return design
+
+
+def _innermost(name: str, kept: Json, wanted: Json) -> tuple[str, Json, Json]:
+    """The first part of two values that differ in which they do, and what it is in each; None where it is not there."""
+    while isinstance(kept, dict) and isinstance(wanted, dict) and kept.get("$") == wanted.get("$"):
+        both = [*kept, *(key for key in wanted if key not in kept)]
+        key = next(key for key in both if (key in kept, kept.get(key)) != (key in wanted, wanted.get(key)))
+        name, kept, wanted = f"{name}.{key}", kept.get(key), wanted.get(key)
+    return name, kept, wanted
+
+
+def _shown(value: Json) -> str:
+    return "nothing" if value is None else short(value)

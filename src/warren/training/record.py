@@ -113,22 +113,23 @@ def differences(old: Json, new: Json) -> list[str]:
                 parts = [part for part in flat[0] if flat[0][part] != flat[1].get(part)]
                 found += [f"{name}: {part} was {flat[0][part]!r} and is {flat[1].get(part)!r} now" for part in parts]
             else:
-                found.append(f"{name} was {_short(before)} and is {_short(after)} now")
+                found.append(f"{name} was {short(before)} and is {short(after)} now")
     return found
 
 
 def _shown(space: Json) -> dict[str, str]:
     if not isinstance(space, dict):
         return {}
-    return {name: _short(dimension) for name, dimension in space.items()}
+    return {name: short(dimension) for name, dimension in space.items()}
 
 
 def _listed(constraints: Json) -> str:
-    return ", ".join(map(_short, constraints)) if isinstance(constraints, list) and constraints else "none"
+    return ", ".join(map(short, constraints)) if isinstance(constraints, list) and constraints else "none"
 
 
-def _short(value: Json) -> str:
+def short(value: Json) -> str:
+    """A recorded value as a person would write it."""
     if isinstance(value, dict) and "$" in value:
-        inside = ", ".join(f"{name}={_short(part)}" for name, part in sorted(value.items()) if name != "$")
+        inside = ", ".join(f"{name}={short(part)}" for name, part in sorted(value.items()) if name != "$")
         return f"{str(value['$']).rpartition(':')[2]}({inside})"
     return repr(value)

@@ -11,8 +11,8 @@ pytest.importorskip("sklearn")
 
 import warren
 from warren.errors import InvalidValue, MissingExtra
-from warren.zoo import gan
 from warren.zoo.digits.data import MNIST_ROOT, mnist
+from warren.zoo.gan import command
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def live():
 
 def demo(folder, *more: str) -> int:
     arguments = ["--store", str(folder / "gan.db"), "--report", str(folder / "gan.html"), *more]
-    return gan.main(arguments, live=live)
+    return command.main(arguments, live=live)
 
 
 @pytest.fixture

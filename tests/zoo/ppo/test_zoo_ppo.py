@@ -24,7 +24,7 @@ from warren.population import Keys  # noqa: E402
 from warren.stacked.jax import JaxLift  # noqa: E402
 from warren.testing.engines import decisions  # noqa: E402
 from warren.training import Rng  # noqa: E402
-from warren.zoo import ppo  # noqa: E402
+from warren.zoo.ppo import command  # noqa: E402
 from warren.zoo.ppo.agent import Ppo  # noqa: E402
 from warren.zoo.ppo.environments import game  # noqa: E402
 from warren.zoo.ppo.presets import PRESETS, USUAL, space  # noqa: E402
@@ -193,7 +193,7 @@ def live():
 def test_the_demo(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--population", "2", "--intervals", "2", "--env", "Lever-warren"]
-    assert ppo.main(arguments, live=live) == 0
+    assert command.main(arguments, live=live) == 0
     said = capsys.readouterr().out
     assert "PPO agents learn Lever-warren" in said and "as one program" in said
     assert "best of the whole run" in said
@@ -209,7 +209,7 @@ def test_what_is_wrong_is_one_line(tmp_path, monkeypatch):
     }
     for env, message in cases.items():
         with pytest.raises(InvalidValue, match=message) as caught:
-            ppo.main(["--env", env], live=live)
+            command.main(["--env", env], live=live)
         assert "\n" not in str(caught.value)
     for wrong, message in (
         ({"minibatches": 3}, "minibatches=3 must divide envs x steps = 64"),
@@ -228,7 +228,7 @@ def test_what_is_wrong_is_one_line(tmp_path, monkeypatch):
 def test_what_is_missing_is_said(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtra, match=f'needs {name}: pip install "warren\\[ppo\\]"'):
-        ppo.main([], live=live)
+        command.main([], live=live)
 
 
 def test_gymnax_that_cannot_be_loaded_is_said(monkeypatch):

@@ -11,8 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("gymnasium")
 
 from warren.errors import InvalidValue, MissingExtra
-from warren.zoo import rl
-from warren.zoo.rl import presets
+from warren.zoo.rl import command, presets
 
 CORRIDOR = "tests.zoo.rl.envs:warren-test/Corridor-v0"
 
@@ -32,7 +31,9 @@ def short(monkeypatch):
 
 def test_the_demo_trains_and_plays_fresh_episodes(short, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert rl.main(["--population", "2", "--intervals", "2", "--workers", "1", "--env", CORRIDOR], live=unseen) == 0
+    assert (
+        command.main(["--population", "2", "--intervals", "2", "--workers", "1", "--env", CORRIDOR], live=unseen) == 0
+    )
     said = capsys.readouterr().out
     assert "Actor-critics learn" in said and "2 members, 2 intervals each" in said
     line = next(line for line in said.splitlines() if line.startswith("best of the whole run"))
@@ -48,7 +49,7 @@ def test_solved_is_said_of_the_best_of_the_run(short, tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     for threshold, wanted in ((-3.0, "solves it"), (0.8, "does not")):
         monkeypatch.setitem(command.SOLVED, CORRIDOR, threshold)
-        rl.main(["--population", "2", "--intervals", "1", "--workers", "1", "--env", CORRIDOR], live=unseen)
+        command.main(["--population", "2", "--intervals", "1", "--workers", "1", "--env", CORRIDOR], live=unseen)
         said = f"counts as solved from {threshold:g} on: the best of the run {wanted}, of the final states {wanted}."
         assert said in capsys.readouterr().out
 
@@ -58,7 +59,7 @@ def test_a_missing_package_is_one_line(module, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else find(name, *rest))
     with pytest.raises(MissingExtra, match=rf'{module}.*pip install "warren\[rl\]"') as caught:
-        rl.main([], live=unseen)
+        command.main([], live=unseen)
     assert "\n" not in str(caught.value)
 
 
@@ -67,11 +68,11 @@ def test_an_environment_that_cannot_be_learned_is_said_before_anything_is_made(t
     unseen_as_images = ["--agent", "unreal", "--env", "CartPole-v1"]
     for options in (["--env", "NoSuchThing-v0"], ["--env", "Pendulum-v1"], ["--preset", "huge"], unseen_as_images):
         with pytest.raises(InvalidValue) as caught:
-            rl.main(options, live=unseen)
+            command.main(options, live=unseen)
         assert "\n" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "ale_py", None)
     with pytest.raises(MissingExtra, match=r"warren\[atari\]"):
-        rl.main(["--env", "ALE/Breakout-v5"], live=unseen)
+        command.main(["--env", "ALE/Breakout-v5"], live=unseen)
     assert not list(tmp_path.iterdir())
 
 

@@ -14,8 +14,7 @@ import pytest
 from tests.zoo.translation.catalogue import reversed_language
 
 from warren.errors import InvalidValue, MissingExtra
-from warren.zoo import translation
-from warren.zoo.translation import messages
+from warren.zoo.translation import command, messages
 
 
 @contextmanager
@@ -24,7 +23,7 @@ def live():  # type: ignore[no-untyped-def]
 
 
 def demo(folder: Path, *more: str) -> int:
-    return translation.main(["--store", str(folder / "a.db"), "--report", str(folder / "a.html"), *more], live=live)
+    return command.main(["--store", str(folder / "a.db"), "--report", str(folder / "a.html"), *more], live=live)
 
 
 def files(folder: Path) -> list[str]:

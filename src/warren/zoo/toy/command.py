@@ -9,6 +9,7 @@ import numpy as np
 
 from warren.errors import InvalidValue, MissingExtra
 from warren.strategies import Strategy, named
+from warren.zoo.demonstrate import Live
 from warren.zoo.options import Parser, positive
 from warren.zoo.toy.figure2 import PANELS, run_panel
 from warren.zoo.toy.others import POPULATION, PUBLISHED, run_strategy
@@ -16,11 +17,12 @@ from warren.zoo.toy.picture import draw
 from warren.zoo.toy.tasks import PEAK
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], *, live: Live) -> int:
     """Print the table, and write the picture.
 
     Args:
         arguments: Options as on the command line.
+        live: Makes a live view; not used, since each run takes a quarter of a second.
 
     Returns:
         The exit code.
