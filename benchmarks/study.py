@@ -21,7 +21,9 @@ from _common import machine, markdown, put, save, show
 
 import warren
 from warren.comparison import Compared, Seeded, compare, standard
+from warren.comparison.statistics import mean_interval
 from warren.comparison.telling import compute_table, differences_table, notes, record, sentence, values_table
+from warren.errors import WarrenError
 from warren.results.lineage import lineage
 from warren.strategies.controls import Fixed
 from warren.zoo.workload import Workload
@@ -41,6 +43,7 @@ class Domain:
         seeds: Replicates of each strategy.
         controls: What PBT is compared with, besides hyperparameters set by hand.
         title: Of its section.
+        note: What has to be known to read its tables.
     """
 
     room: str
@@ -48,6 +51,7 @@ class Domain:
     seeds: int = 10
     controls: tuple[str, ...] = CONTROLS
     title: str
+    note: str = ""
 
 
 DOMAINS = {
@@ -57,7 +61,13 @@ DOMAINS = {
         room="ppo", given=("Breakout-MinAtar",), seeds=3, controls=CONTROLS[:4], title="PPO on MinAtar's Breakout"
     ),
     "translation": Domain(room="translation", seeds=5, title="Translation of messages, English to German"),
-    "gan": Domain(room="gan", title="GAN on scikit-learn's digits"),
+    "gan": Domain(
+        room="gan",
+        title="GAN on scikit-learn's digits",
+        note="Each seed has a judge of its own, with its own scale, so means, curves and `P(better)`, which also pairs "
+        "runs of different seeds, mix scales; the paired columns and the ratios do not. The rates by hand are DCGAN's, "
+        "which are made for trainings hundreds of times as long.",
+    ),
 }
 
 
@@ -116,26 +126,63 @@ def ancestors(store: Path, seeds: Sequence[int]) -> list[int]:
     return found
 
 
-def share_needed(study: Compared) -> Mapping[str, float | None]:
-    """The share of the budget after which PBT's mean is where each control's ends; None where it never is."""
-    sign, budget = study.design.sign, study.design.budget
-    marks = np.linspace(0, budget, 201)[1:]
+def courses(study: Compared, places: int) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+    """Where each strategy is along the budget, by the member that looks best then.
 
-    def course(name: str) -> np.ndarray:
-        """Means over the seeds, of what is known at each mark."""
-        runs = []
-        for run in study.replicates[name]:
-            values = [next((m.now.held_out for m in run.course[::-1] if m.cost <= at), math.nan) for at in marks]
-            runs.append(values)
-        return sign * np.mean(np.array(runs), axis=0)
+    As in the tables, what is not finite counts as the worst that any run ever had. Before a run's first report there is
+    no value.
 
-    mine = course("pbt")
-    needed: dict[str, float | None] = {}
-    for name in study.replicates:
-        if name != "pbt":
-            there = np.nonzero(mine >= course(name)[-1])[0]
-            needed[name] = None if len(there) == 0 else float(marks[there[0]] / budget)
-    return needed
+    Args:
+        study: What was carried out.
+        places: Along the budget.
+
+    Returns:
+        Units of compute; shape (places,). The held-out values of each strategy; shape (seeds, places).
+    """
+    ends = np.linspace(0, study.design.budget, places + 1)[1:]
+    moments = [moment.now.held_out for runs in study.replicates.values() for run in runs for moment in run.course]
+    worst = min(filter(math.isfinite, moments), key=lambda value: study.design.sign * value)
+    found = {}
+    for name, runs in study.replicates.items():
+        values = np.full((len(runs), places), math.nan)
+        for row, run in zip(values, runs, strict=True):
+            for moment in run.course:
+                value = moment.now.held_out
+                row[ends >= moment.cost] = value if math.isfinite(value) else worst
+        found[name] = values
+    return ends, found
+
+
+def passages(study: Compared) -> Mapping[str, Mapping[str, float | None]]:
+    """After which share of the budget a mean over the seeds first is where each control ends.
+
+    Returns:
+        For each control, that of PBT's mean, None where it never is, and that of the control's own: both are means of
+        what selection chose, which go up and down, so that one of them says little.
+    """
+    ends, found = courses(study, 200)
+    means = {name: study.design.sign * values.mean(axis=0) for name, values in found.items()}
+
+    def first(name: str, level: float) -> float | None:
+        there = np.flatnonzero(means[name] >= level)
+        return float(ends[there[0]] / study.design.budget) if len(there) else None
+
+    return {
+        name: {"pbt": first("pbt", mean[-1]), "itself": first(name, mean[-1])}
+        for name, mean in means.items()
+        if name != "pbt"
+    }
+
+
+def ratios(study: Compared) -> Mapping[str, tuple[float, float, float]]:
+    """PBT's held-out values as multiples of each control's: geometric mean over the seeds, and its 95 % interval."""
+    mine, rng = np.log(study.held_out("pbt")), np.random.default_rng(0)
+    found = {}
+    for other in study.design.others:
+        differences = mine - np.log(study.held_out(other))
+        low, high = mean_interval(differences, rng, 0.95)
+        found[other] = (math.exp(differences.mean()), math.exp(low), math.exp(high))
+    return found
 
 
 def schedules(study: Compared) -> Mapping[str, Mapping[str, list[float]]]:
@@ -157,17 +204,16 @@ def picture(study: Compared, path: Path, title: str) -> None:
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     axes = figure.subplots()
-    for place, (name, runs) in enumerate(study.replicates.items()):
+    ends, found = courses(study, 100)
+    for place, (name, values) in enumerate(found.items()):
         strong = name in ("pbt", study.design.primary)
-        ends = np.linspace(0, study.design.budget, 101)[1:]
-        values = np.array(
-            [[next((m.now.held_out for m in r.course[::-1] if m.cost <= at), math.nan) for at in ends] for r in runs]
-        )
-        shown = np.isfinite(values).any(axis=0)
         color = f"C{place}"
-        axes.plot(ends[shown], np.nanmean(values[:, shown], axis=0), color=color, lw=2.4 if strong else 1.2, label=name)
+        axes.plot(ends, values.mean(axis=0), color=color, lw=2.4 if strong else 1.2, label=name)
         if strong:
-            axes.plot(ends[shown], values[:, shown].T, color=color, lw=0.5, alpha=0.35)
+            axes.plot(ends, values.T, color=color, lw=0.5, alpha=0.35)
+    everything = np.concatenate([values[np.isfinite(values)] for values in found.values()])
+    if study.design.held_out_goal == "min" and everything.min() > 0:
+        axes.set_yscale("log")
     axes.set(xlabel="units of compute, all members together", ylabel=study.design.held_out, title=title)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
@@ -175,12 +221,12 @@ def picture(study: Compared, path: Path, title: str) -> None:
     figure.savefig(path, dpi=110)
 
 
-def section(name: str, domain: Domain, one: Workload, study: Compared, found: Mapping[str, Any]) -> str:
+def section(command: str, name: str, domain: Domain, one: Workload, study: Compared, found: Mapping[str, Any]) -> str:
     """What the page says of a domain."""
     about, verdict = machine()["versions"], sentence(study)
     parts = [
         f"## {domain.title}",
-        f"`python benchmarks/study.py {name}`: {one.population} members, {one.intervals} intervals, {study.seeds} "
+        f"`{command}`: {one.population} members, {one.intervals} intervals, {study.seeds} "
         f"paired seeds (Python {about['python']}, {', '.join(f'{k} {about[k]}' for k in ('torch', 'jax'))}). Held out: "
         f"`{one.held_out}`, {'higher' if one.held_out_goal == 'max' else 'lower'} is better. "
         f"{verdict[0].upper()}{verdict[1:]}.",
@@ -188,17 +234,24 @@ def section(name: str, domain: Domain, one: Workload, study: Compared, found: Ma
         markdown(*differences_table(study)),
         markdown(*values_table(study)),
         markdown(*compute_table(study)),
+        *filter(None, [domain.note]),
     ]
     parts += [f"- {line}" for line in notes(study)]
-    shares = [
-        f"{other}: {'not within the budget' if share is None else f'{100 * share:.0f} %'}"
-        for other, share in found["share_needed"].items()
-    ]
-    parts.append(f"Share of the budget after which PBT's mean is where a control ends: {'; '.join(shares)}.")
+    if "ratios" in found:
+        told = [f"{other} {mean:.2f} [{low:.2f}, {high:.2f}]" for other, (mean, low, high) in found["ratios"].items()]
+        parts.append(
+            f"PBT's `{one.held_out}` as a multiple of a control's (geometric mean over the seeds, 95 % interval): "
+            f"{', '.join(told)}."
+        )
+    shares = [f"{other} {_share(at['pbt'])} / {_share(at['itself'])}" for other, at in found["passages"].items()]
+    parts.append(
+        "Share of the budget after which the mean over the seeds first is where a control ends, PBT's / the control's "
+        f"own: {', '.join(shares)}."
+    )
     moved = [
         f"`{h}` {np.exp(np.mean(np.log(v['first']))):.3g} to {np.exp(np.mean(np.log(v['last']))):.3g}"
         if min(v["first"] + v["last"]) > 0
-        else f"`{h}` {np.mean(v['first']):.3g} to {np.mean(v['last']):.3g}"
+        else f"`{h}` {np.mean(v['first']):.3g} to {np.mean(v['last']):.3g} (arithmetic)"
         for h, v in found["schedules"].items()
     ]
     parts.append(
@@ -210,6 +263,10 @@ def section(name: str, domain: Domain, one: Workload, study: Compared, found: Ma
     return "\n\n".join(parts)
 
 
+def _share(share: float | None) -> str:
+    return "never" if share is None else f"{100 * share:.0f} %"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("domain", choices=list(DOMAINS))
@@ -219,7 +276,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; the next call goes on")
     options = parser.parse_args()
 
-    name, domain = options.domain, DOMAINS[options.domain]
+    domain = DOMAINS[options.domain]
+    named = [options.domain] if options.preset == "study" else [options.domain, options.preset]
+    name = "-".join(named)
+    command = " --preset ".join([f"python benchmarks/study.py {named[0]}", *named[1:]])
     one = workload(domain, options.preset)
     store = options.store or Path(f"runs/study-{name}.db")
     seeds = options.seeds or domain.seeds
@@ -228,18 +288,26 @@ def main() -> int:
     except OutOfTime:
         print("stopped; the same command goes on")
         return 0
+    except WarrenError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
     found = {
-        "share_needed": share_needed(study),
+        "passages": passages(study),
         "schedules": schedules(study),
         "ancestors": ancestors(store, range(study.design.seed, study.design.seed + seeds)),
     }
+    if one.held_out_goal == "min" and all((study.held_out(arm) > 0).all() for arm in study.replicates):
+        found["ratios"] = ratios(study)
     print(sentence(study))
     show("Differences", *differences_table(study))
     show("Values", *values_table(study))
     show("Compute", *compute_table(study))
+    if seeds < domain.seeds:
+        print(f"nothing is written: the study of {name} has {domain.seeds} seeds")
+        return 0
     save(f"study_{name}", {**found, **record(study)})
     picture(study, ROOT / "docs" / "reproduction" / f"{name}.png", domain.title)
-    put(PAGE, f"study of {name}", section(name, domain, one, study, found))
+    put(PAGE, f"study of {name}", section(command, name, domain, one, study, found))
     print(f"written to {PAGE.name}")
     sys.stdout.flush()
     return 0

@@ -6,9 +6,11 @@ import math
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.comparison.tasks import SPACE, hill
 
@@ -270,6 +272,38 @@ def test_killed_in_the_middle_of_a_run_it_comes_to_the_same(tmp_path: Path) -> N
     assert outcome(carry_out(store=store, workers=1)) == outcome(carry_out())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Climb:
+    """A task with settings."""
+
+    steps: int = 1
+
+    def __call__(self, slot: Any) -> None:
+        for member in slot:
+            member.state = {"x": np.zeros(1)}
+            member.report(float(self.steps), place=float(self.steps))
+
+
+def test_runs_of_a_task_with_other_settings_are_not_compared(tmp_path: Path) -> None:
+    store = tmp_path / "c.db"
+    carry_out(Climb(), store=store, workers=1)
+    with pytest.raises(RunMismatch, match="was begun with another task: steps=1, now 100; put it back"):
+        carry_out(Climb(steps=100), store=store, workers=1, seeds=3)
+    assert carry_out(Climb(), store=store, workers=1, seeds=3).seeds == 3
+
+
+def test_code_that_has_changed_between_two_calls_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "c.db"
+    carry_out(store=store, workers=1)
+    carry_out(store=store, workers=1)
+    assert "has changed" not in capsys.readouterr().err
+    monkeypatch.setattr("warren.engines.entry.file_digest", lambda file: "another")
+    carry_out(store=store, workers=1)
+    assert capsys.readouterr().err.count("has changed since the comparison began; runs that are over stay") == 1
+
+
 def test_what_is_compared_is_settled_before_the_first_run(tmp_path: Path) -> None:
     store = tmp_path / "c.db"
     carry_out(store=store, workers=1)
@@ -283,6 +317,9 @@ def test_what_is_compared_is_settled_before_the_first_run(tmp_path: Path) -> Non
         carry_out(store=store, workers=1, space={"lr": warren.Float(1e-2, 1.0, scale="log")})
     with pytest.raises(RunMismatch, match="seeds = 2, and the call has 1"):
         carry_out(store=store, workers=1, seeds=1)
+    with pytest.raises(RunMismatch, match="with another task: hill, now scripted; put it back"):
+        carry_out(scripted, store=store, workers=1, seeds=3)
+    assert carry_out(store=store, workers=1).design.raised == (), "a call that was refused asked for no more seeds"
     with pytest.raises(RunMismatch, match="no comparison's"):
         warren.run(hill, space=SPACE, goal="min", population=2, intervals=1, store=tmp_path / "o.db", workers=1,
                    name="comparison", watch=lambda result: None)  # fmt: skip

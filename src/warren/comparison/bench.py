@@ -63,7 +63,7 @@ class Bench:
                 "intervals": design.intervals,
                 "population": 0,  # of the run that keeps the design
             }
-            return replace(self, design=declared(opened, design, settings))
+            return replace(self, design=declared(opened, design, settings, told))
 
     def replicate(self, name: str, arm: Arm, seed: int) -> Replicate:
         """A strategy's run on a seed, carried out or gone on with where it is not over, as far as its budget goes.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from warren.comparison.arms import Arm
+from warren.engines import Entry
 from warren.errors import InvalidValue, RunMismatch, WarrenError
 from warren.population import Goal, Plan, RunRow
-from warren.runs.opening import Opened
+from warren.runs.opening import Opened, altered
 from warren.space import Space
 from warren.training.record import short
 from warren.values import Json, canonical, dump
@@ -97,19 +98,20 @@ def _recorded(arm: Arm) -> Json:
         return {"unnamed": type(arm.strategy).__name__, "population": arm.population, "intervals": arm.intervals}
 
 
-def declared(opened: Opened, design: Design, settings: Mapping[str, Json]) -> Design:
+def declared(opened: Opened, design: Design, settings: Mapping[str, Json], tell: Callable[[str], None]) -> Design:
     """Put the design on record before anything is trained, or hold it against the one that is there.
 
     Args:
         opened: The run that keeps it.
         design: What the call asks for.
         settings: Of the candidate's runs, so that other commands can look at the record as at any run.
+        tell: Takes a line that the user should see.
 
     Returns:
         The design, with the numbers of seeds that earlier calls asked for.
 
     Raises:
-        RunMismatch: The store holds another comparison.
+        RunMismatch: The store holds another comparison, or one of another task.
     """
     space = {name: settings[name] for name in ("space", "constraints")}
     config = {**settings, RECORD: {**design.record(), **space}}
@@ -121,20 +123,36 @@ def declared(opened: Opened, design: Design, settings: Mapping[str, Json]) -> De
         raise RunMismatch(f"the run {RECORD!r} in {opened.location} is no comparison's; use another store")
     seeds: Any = before["seeds"]
     raised: Any = before["raised"]
-    design = replace(design, raised=tuple(raised))
-    if design.seeds > seeds:
-        design = replace(design, raised=(*raised, seeds))
-        opened.store.configure({**kept, RECORD: {**before, "seeds": design.seeds, "raised": list(design.raised)}})
+    more = design.seeds > seeds
+    design = replace(design, raised=(*raised, seeds) if more else tuple(raised))
     now = {**design.record(), **space}
-    free = {"raised", "retrain"} | ({"seeds"} if design.seeds > seeds else set())
+    free = {"raised", "retrain"} | ({"seeds"} if more else set())
     different = [name for name in now if name not in free and canonical(now[name]) != canonical(before.get(name))]
     if different:
-        name, kept, wanted = _innermost(different[0], before.get(different[0]), now[different[0]])
+        name, was, wanted = _innermost(different[0], before.get(different[0]), now[different[0]])
         raise RunMismatch(
-            f"the comparison in {opened.location} was declared with {name} = {_shown(kept)}, and the call has "
+            f"the comparison in {opened.location} was declared with {name} = {_shown(was)}, and the call has "
             f"{_shown(wanted)}; what is compared is settled before the first run: put it back, or use another store"
         )
+    _same_task(opened, Entry.load(kept["entry"]), Entry.load(settings["entry"]), tell)
+    if more:
+        opened.store.configure({**kept, RECORD: {**before, "seeds": design.seeds, "raised": list(design.raised)}})
     return design
+
+
+def _same_task(opened: Opened, known: Entry, entry: Entry, tell: Callable[[str], None]) -> None:
+    """Runs that are over are not carried out anew, so none may be of another task."""
+    other = known.name and entry.name and known.name != entry.name
+    changed = [f"{known.name}, now {entry.name}"] if other else altered(known.value, entry.value)
+    if changed:
+        raise RunMismatch(
+            f"the comparison in {opened.location} was begun with another task: {', '.join(changed)}; put it back, or "
+            "use another store"
+        )
+    if known.digest and entry.digest and known.digest != entry.digest:
+        tell(
+            f"the code in {entry.file} has changed since the comparison was begun; runs that are over stay as they are"
+        )
 
 
 def _innermost(name: str, kept: Json, wanted: Json) -> tuple[str, Json, Json]:
