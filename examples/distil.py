@@ -8,7 +8,9 @@ sources, the donor's state and the member's own, and its hook trains the second 
 a pure function of the two states and of keyed draws, so that it is made again after a crash, and replayed.
 
 It prints the loss of the population at the end without exploits, by PBT, which hands widths on with the weights, and by
-distillation, which leaves every member its own; and how many widths there still are.
+distillation, which leaves every member its own; and how many widths there still are. The three are not of equal
+compute: each trains for 10,800 gradient steps (12 members, 30 intervals, 30 steps), and distillation takes 5,400 more
+(9 boundaries, 3 members at each, 200 steps).
 """
 
 from __future__ import annotations

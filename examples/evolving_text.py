@@ -8,10 +8,12 @@ gained how much along the lineage, and tells the next one by that; now and then 
 tournament, as Promptbreeder's.
 
 `ask` and `score` stand for a language model and for its answers on a task: put yours in their place. Where they cost
-money or seconds, nothing else changes; a run goes on from its store, and no text is asked for twice.
+money or seconds, nothing else changes. A score is kept beside its text, so that a text is scored once, when it is
+written: 20 calls of each function in an interval. With a store, `evolve` goes on where it was stopped, and what was
+written and scored in intervals that are over is not paid for again.
 
-It prints the best text, what it scores beside a text that was written without selection, and the instructions that
-made it.
+It prints the best text and what it scores; beside it those that were written without selection, by instructions that
+change by the same rule, and by members that each keep their first instruction; and the instructions that made it.
 """
 
 from __future__ import annotations
@@ -55,12 +57,13 @@ def score(text: str) -> float:
 
 def train(slot: warren.Slot) -> None:
     for member in slot:
-        text = member.state["text"] if member.state else ""
+        text, best = (member.state["text"], member.state["score"]) if member.state else ("", score(""))
         for _ in range(20):
             asked = ask(text, member["instruction"], member.rng)
-            text = max(text, asked, key=score)
-        member.state = {"text": text}
-        member.report(score(text))
+            if (scored := score(asked)) > best:
+                text, best = asked, scored
+        member.state = {"text": text, "score": best}
+        member.report(best)
 
 
 def explore(view, hyperparameters, keys):
@@ -75,21 +78,27 @@ def explore(view, hyperparameters, keys):
     return {**hyperparameters, "instruction": drawn if rng.random() < 1 / 3 else best}
 
 
-def evolve(population: int = 12, intervals: int = 40, seed: int = 0, strategy=None) -> warren.Result:
+def breeding(exploit: str = "tournament") -> warren.PBT:
+    return warren.PBT(exploit=exploit, explore=explore, explorers="ready")
+
+
+def evolve(strategy=None, population: int = 12, intervals: int = 40, seed: int = 0, store=None) -> warren.Result:
     return warren.run(
         train,
         space={"instruction": warren.Choice(INSTRUCTIONS)},
         goal="max",
         population=population,
         intervals=intervals,
-        strategy=strategy or warren.PBT(exploit="tournament", explore=explore, explorers="ready"),
+        strategy=strategy or breeding(),
         seed=seed,
+        store=store,
     )
 
 
 if __name__ == "__main__":
-    bred, alone = evolve(), evolve(strategy=warren.RandomSearch())
-    print(f"evolved         {bred.best.score:.3f}  {bred.best.state()['state']['text']}")
-    print(f"no selection    {alone.best.score:.3f}  {alone.best.state()['state']['text']}")
-    used = Counter(step.hyperparameters["instruction"] for step in bred.schedule)
+    strategies = {"evolved": breeding(), "no selection": breeding("none"), "one instruction": warren.RandomSearch()}
+    results = {name: evolve(strategy) for name, strategy in strategies.items()}
+    for name, result in results.items():
+        print(f"{name:<15} {result.best.score:.3f}  {result.best.state()['state']['text']}")
+    used = Counter(step.hyperparameters["instruction"] for step in results["evolved"].schedule)
     print("instructions along the lineage:", ", ".join(f"{name} x {count}" for name, count in used.most_common()))

@@ -70,6 +70,7 @@ def test_the_demo_says_what_came_out(tmp_path: Path, quick: None, capsys: pytest
         (["--population", "0"], "--population: '0' must be"),
         (["--source", "a.en"], "--source FILE and --target FILE go together"),
         (["--valid-source", "a.en"], "--source FILE and --target FILE go together"),
+        (["--language", "fr", "--source", "a.en", "--target", "a.fr"], "--language fr is .*; leave one of them out"),
     ],
 )
 def test_a_wrong_option_is_said_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -85,6 +86,37 @@ def test_a_language_without_catalogues_is_said_in_one_line(
     with pytest.raises(InvalidValue, match="language='xx': 0 catalogues with 0 sentences"):
         demo(tmp_path, "--language", "xx")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_language_and_the_preset_are_in_the_names_of_files(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    monkeypatch.setattr(command, "demonstrate", lambda workload, *arguments, **options: made.append(workload.name))
+    assert command.main(files(tmp_path), live=live) == 0
+    assert made == ["translation-animals"]
+
+
+def test_a_preset_for_a_gpu_is_refused_where_there_is_none(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from warren.zoo.translation.train import Translator
+
+    def read(self: Translator) -> None:
+        raise AssertionError("the sentences were read first")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(Translator, "material", read)
+    with pytest.raises(
+        InvalidValue, match="--preset paper trains on device='cuda', and torch sees no GPU; choose"
+    ) as error:
+        demo(tmp_path, "--preset", "paper")
+    assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(AssertionError, match="the sentences were read first"):
+        demo(tmp_path, "--preset", "paper")
 
 
 def test_files_that_do_not_fit_are_said_before_the_run(tmp_path: Path, quick: None) -> None:

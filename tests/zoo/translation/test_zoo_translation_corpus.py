@@ -218,6 +218,93 @@ def test_files_of_their_own_are_the_parts_and_their_sentences_are_not_trained_on
     assert sorted(parts.train) == [(f"sentence {one}", f"Satz {one}") for one in letters[2:]]
 
 
+def lines(folder: Path, name: str, texts: list[str]) -> str:
+    return written(folder, name, "".join(f"{text}\n" for text in texts))
+
+
+def own_text(folder: Path) -> dict[str, str]:
+    """400 sentences, of which each has a translation of its own."""
+    names = [f"{chr(97 + i // 20)}{chr(97 + i % 20)}" for i in range(400)]
+    return {
+        "source": lines(folder, "a.en", [f"sentence {name}" for name in names]),
+        "target": lines(folder, "a.de", [f"Satz {name}" for name in names]),
+    }
+
+
+def disjoint(parts: Parts) -> bool:
+    """No letters of a source are a source's in another part, nor those of a translation."""
+    found = [sides(parts, side) for side in (0, 1)]
+    return not any(
+        one & two for train, valid, test in found for one, two in ((train, valid), (train, test), (valid, test))
+    )
+
+
+@pytest.mark.parametrize("given", ["valid", "test"])
+def test_a_share_that_is_held_out_has_nothing_of_the_files_that_were_given(tmp_path: Path, given: str) -> None:
+    text = own_text(tmp_path)
+    whole = Files(**text).parts(0)
+    assert disjoint(whole)
+    # A file with sentences of every part: half of each, by the source in one and by the translation in the other.
+    some = [pair for part in (whole.train, whole.validation, whole.test) for pair in part[::2]]
+    by_source, by_target = [a.upper() for a, _ in some[::2]], [b.title() for _, b in some[1::2]]
+    more = {
+        f"{given}_source": lines(tmp_path, "g.en", by_source + ["nobody's"] * len(by_target)),
+        f"{given}_target": lines(tmp_path, "g.de", ["niemands"] * len(by_source) + by_target),
+    }
+    parts = Files(**text, **more).parts(0)
+    as_given, share, was = (
+        (parts.validation, parts.test, whole.test)
+        if given == "valid"
+        else (parts.test, parts.validation, whole.validation)
+    )
+    assert len(as_given) == len(some) and disjoint(parts)
+    assert share == tuple(pair for pair in was if pair not in some)
+
+
+def test_of_two_files_that_share_sentences_the_validation_part_loses_them(tmp_path: Path) -> None:
+    text = own_text(tmp_path)
+    test = [("one by one", "eins nach dem andern"), ("sentence aa", "Satz aa"), ("one by one", "eins nach dem andern")]
+    valid = [("One by one!", "anders"), ("anders", "Satz AA."), ("all at once", "alle zugleich")]
+    more = {
+        f"{name}_{side}": lines(tmp_path, f"{name}.{side}", [pair[place] for pair in pairs])
+        for name, pairs in (("valid", valid), ("test", test))
+        for place, side in enumerate(("source", "target"))
+    }
+    parts = Files(**text, **more).parts(0)
+    assert parts.test == tuple(test)  # as it was published, with what is there twice
+    assert parts.validation == (("all at once", "alle zugleich"),)
+    assert disjoint(parts) and len(parts.train) == 399
+    same = {**more, "valid_source": more["test_source"], "valid_target": more["test_target"]}
+    with pytest.raises(
+        InvalidValue, match=r"the validation part that no other part has; give .* --valid-source"
+    ) as error:
+        Files(**text, **same).parts(0)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_know_all_of_the_text_are_refused(tmp_path: Path) -> None:
+    text = own_text(tmp_path)
+    with pytest.raises(InvalidValue, match="no sentence is left for the test part that no other part has; give longer"):
+        Files(**text, valid_source=text["source"], valid_target=text["target"]).parts(0)
+
+
+def test_of_a_text_only_repeats_and_lines_without_letters_are_left_out(tmp_path: Path) -> None:
+    names = [f"{chr(97 + i // 20)}{chr(97 + i % 20)}" for i in range(400)]
+    pairs = [(f"it is {name}", f"es ist {name}") for name in names]
+    # The same letters and another translation, the same pair once more, and two that have no letters.
+    more = [(f"It is {name}!", f"Das ist {name}!") for name in names]
+    every = [*pairs, *more, *pairs[:50], ("10:30", "10.30"), ("see", "-> 3")]
+    source, target = (lines(tmp_path, f"a.{side}", [pair[side] for pair in every]) for side in (0, 1))
+    parts = Files(source=source, target=target).parts(0)
+    assert disjoint(parts)
+    kept = [*parts.train, *parts.validation, *parts.test]
+    assert len(set(kept)) == len(kept) and set(kept) <= {*pairs, *more}
+    # Two translations of one source are in one part, or one of them is left out: 87 of 400 are expected.
+    assert len({plain(pair[0]) for pair in kept}) == 400 and len(kept) > 650
+    sources = [plain(pair[0]) for pair in parts.train]
+    assert len(sources) > 1.5 * len(set(sources))
+
+
 def test_half_of_a_pair_of_files_is_refused(tmp_path: Path) -> None:
     source = written(tmp_path, "a.en", "one\n")
     with pytest.raises(InvalidValue, match="valid_target=None: one is missing; give --valid-source"):

@@ -14,7 +14,7 @@ pytest.importorskip("sentencepiece")
 from warren.errors import InvalidValue, MissingExtra
 from warren.zoo.translation.corpus import Files
 from warren.zoo.translation.messages import PLACE
-from warren.zoo.translation.pieces import END, PAD, UNKNOWN, Part, batches, learned, material, padded
+from warren.zoo.translation.pieces import END, PAD, UNKNOWN, Part, Seal, batches, learned, material, padded
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def test_text_comes_back_and_a_place_is_one_piece(texts: list[str]) -> None:
 
 def test_pieces_are_learned_from_the_training_part_alone(tmp_path: Path) -> None:
     source, target = reversed_language(tmp_path, 400)
-    for name in ("v.en", "v.de", "t.en", "t.de"):
-        (tmp_path / name).write_text("zyzzyva zyzzyva\n" * 500, encoding="utf-8")
+    for name, text in {"v.en": "zyzzyva zyzzyva", "v.de": "zyzzyva", "t.en": "yz zy", "t.de": "zy yz"}.items():
+        (tmp_path / name).write_text(f"{text}\n" * 500, encoding="utf-8")
     more = {
         f"{part}_{side}": str(tmp_path / f"{part[0]}.{end}")
         for part in ("valid", "test")
@@ -48,7 +48,32 @@ def test_pieces_are_learned_from_the_training_part_alone(tmp_path: Path) -> None
     data = material(Files(source=source, target=target, **more), split=0, vocabulary=80, longest=40, judged=7)
     assert "zyzzyva" not in data.pieces.decode(data.pieces.encode("zyzzyva"))  # y and z are signs that it never saw
     assert (len(data.validation), len(data.test)) == (7, 7)
-    assert data.validation.pairs[0] == ("zyzzyva zyzzyva", "zyzzyva zyzzyva")
+    assert data.validation.pairs[0] == ("zyzzyva zyzzyva", "zyzzyva")
+
+
+def test_other_sentences_have_another_seal(tmp_path: Path) -> None:
+    def seal(name: str, **more: int) -> Seal:
+        (tmp_path / name).mkdir(exist_ok=True)
+        source, target = reversed_language(tmp_path / name, **more)
+        return material(Files(source=source, target=target), split=0, vocabulary=80, longest=40, judged=7).seal
+
+    one = seal("one", count=400)
+    assert one == seal("two", count=400)
+    assert len({one, seal("three", count=401), seal("four", count=400, seed=1)}) == 3
+    one.load_state_dict(seal("two", count=400).state_dict())
+    with pytest.raises(InvalidValue, match="catalogues or files have changed; put them back") as error:
+        one.load_state_dict(seal("three", count=401).state_dict())
+    assert "\n" not in str(error.value)
+
+
+def test_a_seal_is_of_the_pieces_and_of_what_is_held_out_too(tmp_path: Path) -> None:
+    source, target = reversed_language(tmp_path, 400)
+    one, longer, coarse = (
+        material(Files(source=source, target=target), split=0, vocabulary=vocabulary, longest=40, judged=judged)
+        for vocabulary, judged in ((80, 7), (80, 8), (70, 7))
+    )
+    assert one.train.pairs == longer.train.pairs and one.test.pairs == coarse.test.pairs
+    assert len({one.seal, longer.seal, coarse.seal}) == 3
 
 
 def test_a_sentence_that_is_too_long_is_in_no_part(tmp_path: Path) -> None:

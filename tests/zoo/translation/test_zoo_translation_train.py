@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,9 +19,9 @@ pytest.importorskip("sacrebleu")
 
 import warren  # noqa: E402
 from warren.engines import Inline  # noqa: E402
-from warren.errors import MissingExtra  # noqa: E402
+from warren.errors import MissingExtra, WarrenError  # noqa: E402
 from warren.strategies import PBT, Perturb  # noqa: E402
-from warren.zoo.translation.corpus import Files  # noqa: E402
+from warren.zoo.translation.corpus import Catalogues, Files  # noqa: E402
 from warren.zoo.translation.judging import bleu, loss_of, loss_on, shifted, translations  # noqa: E402
 from warren.zoo.translation.pieces import Part  # noqa: E402
 from warren.zoo.translation.presets import PRESETS, USUAL  # noqa: E402
@@ -172,10 +173,76 @@ def test_a_translator_is_found_again_from_its_store(tiny: Translator, tmp_path: 
     assert again.digest == straight.digest
 
 
+def test_a_run_whose_sentences_have_changed_is_not_gone_on_with(tiny: Translator, tmp_path: Path) -> None:
+    from warren.zoo.translation import pieces
+
+    source, target = reversed_language(tmp_path, 600)
+    task, store = replace(tiny, corpus=Files(source=source, target=target), steps=2), tmp_path / "a.db"
+    run(task, store=store)
+    reversed_language(tmp_path, 600, seed=1)
+    pieces.material.cache_clear()  # as in another process
+    with pytest.raises(WarrenError, match=r"sentences: .*catalogues or files have changed") as error:
+        run(task, store=store, intervals=3)
+    assert "\n" not in str(error.value)
+    reversed_language(tmp_path, 600)
+    pieces.material.cache_clear()
+    assert run(task, store=store, intervals=3).run.total == 6
+
+
+def test_weights_that_are_not_finite_count_as_diverged(tiny: Translator, monkeypatch: Any) -> None:
+    """A BLEU of 0 is that of any beginner, and PBT would hand such weights on."""
+    broken = tiny.model()
+    torch.nn.init.constant_(broken.embedding.weight, math.nan)
+    data = tiny.material()
+    assert bleu(translations(broken, data, data.validation), data.validation) == 0.0
+    steps = torch.optim.Adam.step
+
+    def step(self: Any, *arguments: Any) -> Any:
+        found = steps(self, *arguments)
+        if self.param_groups[0]["lr"] > 5e-3 / 8:  # of the first member alone, at an eighth of the warm-up
+            self.param_groups[0]["params"][0].data.fill_(math.nan)
+        return found
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    initial = [{**USUAL, "lr": 9e-3}, {**USUAL, "lr": 1e-3}]
+    result = run(replace(tiny, steps=1), intervals=1, initial=initial)
+    scores = {row.member: row.score for row in result.intervals}
+    assert scores[0] is None and scores[1] is not None
+    assert {row.member: row.status for row in result.intervals} == {0: "diverged", 1: "ok"}
+
+
 def test_without_sacrebleu_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)
     with pytest.raises(MissingExtra, match=r'pip install "warren\[translation\]"'):
         bleu(["a"], Part(sources=(), targets=(), pairs=(("a", "a"),)))
+
+
+def test_the_page_has_the_presets_as_they_are() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "translation.md").read_text(encoding="utf-8")
+    made = [PRESETS[name]() for name in ("small", "study", "paper")]
+    tasks = [workload.make(0) for workload in made]
+    rows = {
+        "population, intervals, steps in each": [
+            (one.population, one.intervals, task.steps) for one, task in zip(made, tasks, strict=True)
+        ],
+        "layers each way, width, hidden width": [
+            (task.shape.layers, task.shape.width, task.shape.hidden) for task in tasks
+        ],
+        "pieces, longest sentence": [(task.vocabulary, task.longest) for task in tasks],
+        "pieces in a step, steps of warm-up": [(task.batch, task.warmup) for task in tasks],
+    }
+    for label, values in rows.items():
+        cells = [", ".join(f"{value:,}" for value in some) for some in values]
+        assert f"| {label} | {' | '.join(cells)} |" in page
+
+
+def test_a_preset_of_a_corpus_has_a_name_of_its_own(animals: Files) -> None:
+    corpora = (Catalogues(), Catalogues(language="fr"), Catalogues(folder="/some/where"), animals)
+    names = [[PRESETS[preset](corpus).name for preset in ("small", "study", "paper")] for corpus in corpora]
+    assert names[0] == ["translation-de", "translation-de-study", "translation-de-paper"]
+    assert [row[0] for row in names[1:]] == ["translation-fr", "translation-where", "translation-animals"]
+    assert Files(source="/a/news.en", target="/b/neues.de").name == "news-neues"
+    assert len({name for row in names for name in row}) == 12
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

@@ -103,7 +103,9 @@ def read(classifier: Classifier, samples: Tensor) -> tuple[NDArray[np.float64], 
 def judge(
     data: Name, *, split: int = 0, width: int = 16, hidden: int = 32, passes: int = 8, device: str = "cpu"
 ) -> Judge:
-    """The judge of a data set, the same in every process on the same kind of device.
+    """The judge of a data set, the same in every process that trains it on a CPU, by as many threads.
+
+    On a GPU that is not shown: cuDNN's backward passes may add up in another order each time.
 
     Args:
         data: As for `images`.

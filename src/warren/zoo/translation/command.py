@@ -32,16 +32,23 @@ def main(arguments: list[str], *, live: Live) -> int:
 
     Raises:
         MissingExtra: PyTorch, SentencePiece or sacrebleu is not installed.
-        InvalidValue: An option breaks a rule, or there are too few sentences.
+        InvalidValue: An option breaks a rule, there is no GPU for the preset, or there are too few sentences.
         RunMismatch: The store holds a run with other settings.
     """
     options = _parser().parse_args(arguments)
     corpus = _corpus(options)
     needs("translation", "torch", "sentencepiece", "sacrebleu")
+    import torch
+
     from warren.zoo.translation.presets import PRESETS
 
     made = PRESETS[options.preset](corpus)
-    translator = made.make(0)
+    translator: Translator = made.make(0)
+    if torch.device(translator.device).type == "cuda" and not torch.cuda.is_available():
+        raise InvalidValue(
+            f"--preset {options.preset} trains on device={translator.device!r}, and torch sees no GPU; choose --preset "
+            "small or study, or install a torch for CUDA where a GPU is"
+        )
     # Here as well as in the workers, so that what is missing is said before they start.
     data = translator.material()
     print(
@@ -55,7 +62,12 @@ def main(arguments: list[str], *, live: Live) -> int:
 def _corpus(options: argparse.Namespace) -> Corpus:
     files = {name: getattr(options, name) for name in FILES}
     if not any(files.values()):
-        return Catalogues(language=options.language)
+        return Catalogues() if options.language is None else Catalogues(language=options.language)
+    if options.language is not None:
+        raise InvalidValue(
+            f"--language {options.language} is of the installed message catalogues, and --source FILE takes their "
+            "place; leave one of them out"
+        )
     if options.source is None or options.target is None:
         raise InvalidValue("--source FILE and --target FILE go together, and the other files go with them")
     return Files(**files)
@@ -73,7 +85,7 @@ def _summary(translator: Translator) -> Callable[[Result], str]:
         torch.manual_seed(0)
         model = translator.model()
         untrained = bleu(translations(model, data, data.test), data.test)
-        result.best.load(model=model)
+        result.best.load(model=model, sentences=data.seal)
         texts = translations(model, data, data.test, beam=translator.beam)
         schedule = result.schedule
         lines = [
@@ -97,7 +109,7 @@ def _early(result: Result) -> str:
     """BLEU on the test part of the member that had the best score after a tenth of the intervals."""
     scored = [row for row in result.intervals if row.score is not None]
     last = max(row.interval for row in scored)
-    tenth = -(-last // 10)
+    tenth = min(row.interval for row in scored if row.interval >= last / 10)  # all may have diverged in the first
     best = max((row for row in scored if row.interval == tenth), key=lambda row: row.score or 0.0)
     return f"  {f'best after {tenth} of {last} intervals':<40}{best.metrics['test']:>6.2f}"
 
@@ -113,7 +125,7 @@ def _parser() -> Parser:
     made = parser("translation", "Population Based Training of Transformers that translate.")
     add = made.add_argument
     add("--preset", choices=("small", "study", "paper"), default="small", help="sizes (default: %(default)s)")
-    add("--language", default="de", help="of the installed message catalogues (default: %(default)s)")
+    add("--language", help=f"of the installed message catalogues (default: {Catalogues().language})")
     for name in FILES:
         what = "sentences" if name.endswith("source") else "translations"
         part = {"v": "that select", "t": "held out"}.get(name[0] if "_" in name else "", "to train on")

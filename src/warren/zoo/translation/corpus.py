@@ -34,6 +34,10 @@ class Corpus(Protocol):
 
     def __hash__(self) -> int: ...
 
+    @property
+    def name(self) -> str:
+        """What files about it are called."""
+
     def parts(self, split: int) -> Parts:
         """The sentences.
 
@@ -59,6 +63,10 @@ class Catalogues:
     folder: str | None = None
     minimum: int = 8000
 
+    @property
+    def name(self) -> str:
+        return self.language if self.folder is None else Path(self.folder).name
+
     def parts(self, split: int) -> Parts:
         files = catalogues(self.language) if self.folder is None else sorted(Path(self.folder).glob("*.mo"))
         read = (sentences(pair) for file in files for pair in read_catalogue(file))
@@ -77,6 +85,10 @@ class Catalogues:
 class Files:
     """Parallel text as of WMT: files in UTF-8 with one sentence on each line, and its translation in the same line.
 
+    Of the text to train on, pairs that were there before and pairs of which a side has no letters are left out. Where
+    two parts share a sentence, one loses it: the training part to the others, a share to files of their own, the
+    validation part to the test part.
+
     Args:
         source: Sentences to train on.
         target: Their translations.
@@ -93,26 +105,36 @@ class Files:
     test_source: str | None = None
     test_target: str | None = None
 
+    @property
+    def name(self) -> str:
+        return "-".join(dict.fromkeys(Path(path).stem for path in (self.source, self.target)))
+
     def parts(self, split: int) -> Parts:
-        validation, test = (
-            _optional("valid", self.valid_source, self.valid_target),
-            _optional("test", self.test_source, self.test_target),
-        )
-        own = parted(gathered(read_parallel(self.source, self.target)), split)
-        train = list(own.train)
-        # What came with parts of its own goes to training where it is not needed for others.
-        train += own.validation if validation is not None else ()
-        train += own.test if test is not None else ()
-        validation, test = own.validation if validation is None else validation, own.test if test is None else test
-        judged = {key(text) for part in (validation, test) for pair in part for text in pair}
-        kept = tuple(pair for pair in train if key(pair[0]) not in judged and key(pair[1]) not in judged)
-        for name, part in (("train", kept), ("validation", validation), ("test", test)):
-            if not part:
+        given = {
+            "test": _optional("test", self.test_source, self.test_target),
+            "validation": _optional("valid", self.valid_source, self.valid_target),
+        }
+        pairs = dict.fromkeys(read_parallel(self.source, self.target))
+        own = parted([pair for pair in pairs if all(map(key, pair))], split)
+        whole = {"test": own.test, "validation": own.validation, "train": own.train}
+        for name, part in given.items():
+            if part is not None:
+                whole["train"] += whole[name]
+                whole[name] = part
+        found: dict[str, tuple[Pair, ...]] = {}
+        taken: set[str] = set()
+        # The first to come keeps its sentences.
+        for name in (*sorted(given, key=lambda name: given[name] is None), "train"):
+            found[name] = tuple(pair for pair in whole[name] if taken.isdisjoint(map(key, pair)))
+            if not found[name]:
+                remedy = "other files with --valid-source and --valid-target" if given.get(name) else "longer files"
                 raise InvalidValue(
-                    f"source={self.source!r}, target={self.target!r}: no sentence is left for the {name} part; give "
-                    "longer files"
+                    f"source={self.source!r}, target={self.target!r}: no sentence is left for the {name} part that no "
+                    f"other part has; give {remedy}"
                 )
-        return Parts(train=kept, validation=validation, test=test)
+            if name in given:
+                taken.update(key(text) for pair in found[name] for text in pair)
+        return Parts(**found)
 
 
 def _optional(name: str, source: str | None, target: str | None) -> tuple[Pair, ...] | None:
@@ -161,8 +183,8 @@ def _lines(path: str) -> list[str]:
 def parted(pairs: list[Pair], split: int) -> Parts:
     """Pairs in three parts, by a hash of the translation's key.
 
-    Of the pairs each source's key has to be there once, as `gathered` gives them. Then translations that are alike are
-    in one part, and sources cannot be in two.
+    Translations that are alike are in one part. Sources are too where each one's key is there once, as `gathered`
+    gives them.
 
     Args:
         pairs: Any number.

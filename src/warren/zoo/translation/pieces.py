@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,33 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Seal:
+    """Refuses a state that was trained on other sentences, whose embeddings are those of other pieces.
+
+    Attributes:
+        digest: Of the pieces and of all sentences.
+    """
+
+    digest: str
+
+    def state_dict(self) -> dict[str, str]:
+        """The digest."""
+        return {"digest": self.digest}
+
+    def load_state_dict(self, state: Mapping[str, str]) -> None:
+        """Compare.
+
+        Raises:
+            InvalidValue: The state has another digest.
+        """
+        if state["digest"] != self.digest:
+            raise InvalidValue(
+                f"digest={state['digest'][:12]!r} of the pieces and sentences that it was trained on, and now they "
+                f"have {self.digest[:12]!r}: catalogues or files have changed; put them back, or begin a new run"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Material:
     """All that a translator learns from and is judged by.
 
@@ -48,12 +76,14 @@ class Material:
         train: What gradients come from.
         validation: What selection goes by.
         test: What is held out from both.
+        seal: Tracked beside what was learned from this.
     """
 
     pieces: Any
     train: Part
     validation: Part
     test: Part
+    seal: Seal
 
 
 @lru_cache(maxsize=2)  # once a process and not once a member: it takes seconds
@@ -83,7 +113,12 @@ def material(corpus: Corpus, *, split: int, vocabulary: int, longest: int, judge
             raise InvalidValue(
                 f"longest={longest}: every sentence of the {name} part has more pieces; choose a higher number"
             )
-    return Material(pieces=pieces, **found)
+    # Not the model's own bytes, which may be others for the same pieces in another version of SentencePiece.
+    digest = sha256("\0".join(pieces.id_to_piece(i) for i in range(vocabulary)).encode())
+    for part in found.values():
+        for pair in (*part.pairs, ("", "")):
+            digest.update("".join(f"\0{text}" for text in pair).encode())
+    return Material(pieces=pieces, **found, seal=Seal(digest=digest.hexdigest()))
 
 
 def learned(texts: Sequence[str], vocabulary: int) -> Any:

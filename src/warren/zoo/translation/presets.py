@@ -23,7 +23,7 @@ def small(corpus: Corpus = GERMAN) -> Workload:
     Args:
         corpus: Where sentences come from.
     """
-    return workload(SMALL, corpus, population=6, intervals=10)
+    return workload(f"translation-{corpus.name}", SMALL, corpus, population=6, intervals=10)
 
 
 def study(corpus: Corpus = GERMAN) -> Workload:
@@ -32,7 +32,7 @@ def study(corpus: Corpus = GERMAN) -> Workload:
     Args:
         corpus: Where sentences come from.
     """
-    return workload(STUDY, corpus, population=8, intervals=6)
+    return workload(f"translation-{corpus.name}-study", STUDY, corpus, population=8, intervals=6)
 
 
 def paper(corpus: Corpus = GERMAN) -> Workload:
@@ -45,14 +45,15 @@ def paper(corpus: Corpus = GERMAN) -> Workload:
     Args:
         corpus: Where sentences come from.
     """
-    made = workload(PAPER, corpus, population=32, intervals=60)
+    made = workload(f"translation-{corpus.name}-paper", PAPER, corpus, population=32, intervals=60)
     return replace(made, usual={**USUAL, "lr": 7e-4})
 
 
-def workload(translator: Translator, corpus: Corpus, *, population: int, intervals: int) -> Workload:
+def workload(name: str, translator: Translator, corpus: Corpus, *, population: int, intervals: int) -> Workload:
     """Translators of a corpus, tuned as in the paper.
 
     Args:
+        name: Of the store and the report.
         translator: With any corpus.
         corpus: Takes its place.
         population: Members.
@@ -60,7 +61,7 @@ def workload(translator: Translator, corpus: Corpus, *, population: int, interva
     """
     translator = replace(translator, corpus=corpus)
     return Workload(
-        name="translation",
+        name=name,
         told="Transformers learn to translate; BLEU on sentences that no gradient saw selects, and on others that "
         "selection does not see either it is reported.",
         make=lambda split: replace(translator, split=split),

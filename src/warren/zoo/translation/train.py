@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -70,7 +71,7 @@ class Translator:
         # The scheduler counts the steps. It is tracked, so a copy goes on from the donor's place in the schedule, and
         # bound, so that its factor multiplies the learning rate of the member.
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step + 1, self.warmup))
-        slot.track(model=model, optimizer=optimizer, scheduler=scheduler)
+        slot.track(model=model, optimizer=optimizer, scheduler=scheduler, sentences=data.seal)
         slot.bind(optimizer, "lr", scheduler=scheduler)
         for member in slot:
             model.set_dropout(
@@ -86,11 +87,15 @@ class Translator:
                 clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 scheduler.step()
-            member.report(
-                bleu(translations(model, data, data.validation, beam=self.beam), data.validation),
-                loss=loss_on(model, data.validation),
-                test=bleu(translations(model, data, data.test, beam=self.beam), data.test),
+            validation_loss = loss_on(model, data.validation)
+            # Weights that are not finite have a BLEU of 0, as a beginner's have: only the loss tells them apart.
+            score, test = (
+                bleu(translations(model, data, part, beam=self.beam), part)
+                if math.isfinite(validation_loss)
+                else math.nan
+                for part in (data.validation, data.test)
             )
+            member.report(score, loss=validation_loss, test=test)
 
     def material(self) -> Material:
         """The sentences, read once a process."""
