@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -154,6 +155,7 @@ def test_presets():
     assert task.env == "Breakout-MinAtar"
     assert 1_000_000 <= task.envs * task.steps * task.updates < 1_000_000 + task.envs * task.steps
     assert {name for name, one in paper.space.items() if one.low < one.high} == {"lr", "entropy"}
+    assert paper.strategy == warren.PBT(warmup=0)  # so that the first decision comes after one interval too
     assert PRESETS["small"]("Breakout-MinAtar").population == 8
     assert set(USUAL) == set(small.space)
     # An interval holds the longest episode of each game.
@@ -222,6 +224,18 @@ def test_what_is_wrong_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(InvalidValue, match=r"must be at least 500, the longest episode of CartPole-v1.*updates=4"):
         Ppo(updates=1).task()
     assert not list(tmp_path.iterdir())
+
+
+def test_an_environment_whose_data_cannot_be_downloaded_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def offline(name):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(gymnax, "make", offline)
+    with pytest.raises(InvalidValue, match=r"env='MNISTBandit-bsuite' could not be loaded.*Name or service") as caught:
+        command.main(["--env", "MNISTBandit-bsuite"], live=live)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["jax", "optax", "gymnax"])

@@ -33,7 +33,7 @@ class Corridor(gym.Env):
 class Counter(gym.Env):
     """Counts its steps: the observation is the number of steps so far, the reward that number, from 1 on.
 
-    The first action goes on, the second terminates. Unnoticed by it, a limit may cut it.
+    The first action goes on, the second terminates. Unnoticed by it, a limit may cut it. As `Endless` it has none.
     """
 
     observation_space = Box(-np.inf, np.inf, (1,), np.float32)
@@ -61,6 +61,12 @@ class Tuples(Counter):
     def step(self, action):
         count, *rest = super().step(action)
         return {"cell": self.count % 3, "count": count.astype(np.float64)}, *rest
+
+
+class Pairs(Counter):
+    """As `Counter`, with an observation whose length changes."""
+
+    observation_space = gym.spaces.Dict({"found": gym.spaces.Sequence(Discrete(3))})
 
 
 class Sides(gym.Env):
@@ -94,5 +100,9 @@ for name, made, limit in (
     ("Corridor", Corridor, 20),
     ("Counter", Counter, 3),
     ("Tuples", Tuples, 3),
+    ("Endless", Counter, None),
+    ("Long", Counter, 3000),
+    ("Longer", Counter, 30_000),
+    ("Pairs", Pairs, 3),
 ):
     gym.register(f"warren-test/{name}-v0", entry_point=made, max_episode_steps=limit)

@@ -11,12 +11,15 @@ pytest.importorskip("gymnasium")
 import torch
 
 import warren
+from warren.errors import InvalidValue
 from warren.zoo.rl.a2c import ActorCritic, OnPolicy
 from warren.zoo.rl.agent import stepped
 from warren.zoo.rl.environments import environment
+from warren.zoo.rl.feudal import Feudal
 from warren.zoo.rl.networks import Network, drawn
 from warren.zoo.rl.presets import AGENTS, PRESETS
 from warren.zoo.rl.stage import Stage
+from warren.zoo.rl.unreal import Unreal
 from warren.zoo.rl.unroll import Unroll, act, unrolled
 
 SPACE = PRESETS["study"]().space
@@ -140,7 +143,116 @@ def test_images_go_through_the_published_convolutions():
     assert sum(part.numel() for part in net.parameters()) == wanted
 
 
-def test_presets_can_be_made():
+def test_where_no_episode_ended_those_that_were_broken_off_are_the_score(monkeypatch):
+    """Two environments and four steps: 8 episodes of one step, then none that ends, of 1 + 2 + 3 + 4 = 10 so far.
+
+    The last ten are eight of 1 and two of 10; a score of those that ended would have stood still at 1.
+    """
+    endless = replace(
+        CORRIDOR, env="tests.zoo.rl.envs:warren-test/Endless-v0", environments=2, steps=4, held_out=1, longest=5
+    )
+    chosen = iter([1, 0])
+
+    def train(self, stage, generator, steps):
+        action = next(chosen)
+        act(stage, lambda seen, generator: np.full(2, action), generator, steps)
+        return True
+
+    monkeypatch.setattr(OnPolicy, "train", train)
+    ended, broken = run(endless, population=1).intervals
+    assert (ended.score, ended.samples, ended.metrics["episodes"]) == (1.0, (1.0,) * 8, 8)
+    assert broken.score == pytest.approx((8 * 1 + 2 * 10) / 10)
+    assert (broken.samples, broken.metrics["episodes"]) == ((10.0, 10.0), 0)  # what the score took in, for the t-test
+    assert ended.metrics["test"] in (1.0, 3.0, 6.0, 10.0, 15.0)  # it came back, after five steps at the latest
+
+
+def test_fresh_episodes_take_no_more_environments_than_the_agent_has(monkeypatch):
+    opened = []
+
+    def made(name):
+        opened.append(name)
+        return environment(name)
+
+    monkeypatch.setattr("warren.zoo.rl.agent.environment", made)
+    state = CORRIDOR.network(environment(CORRIDOR.env)).state_dict()
+    for count, wanted in ((30, 4), (3, 3)):
+        opened.clear()
+        assert CORRIDOR.returns(state, count).shape == (count,) and len(opened) == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        *(({name: 0}, f"{name}=0 must be at least 1") for name in ("environments", "steps", "held_out", "longest")),
+        ({"width": 0}, "width=0 must be at least 1"),
+        ({"discount": 1.01}, r"discount=1.01 must lie in \[0, 1\]"),
+        ({"discount": float("nan")}, r"discount=nan must lie in \[0, 1\]"),
+        ({"clip": 0.0}, "clip=0.0 must be above 0: use 0.5"),
+        ({"value_cost": -0.5}, "value_cost=-0.5 must be at least 0 and finite: use 0"),
+        ({"value_cost": float("inf")}, "value_cost=inf must be at least 0 and finite"),
+        ({"reward_limit": 0.0}, "reward_limit=0.0 must be above 0: use 1.0, or None"),
+        ({"plays": "well"}, "plays='well' must be one of 'greedy', 'sampled'"),
+    ],
+)
+def test_fields_out_of_their_ranges_are_one_line(given, wanted):
+    with pytest.raises(InvalidValue, match=wanted) as caught:
+        ActorCritic(**given)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_measured_presets_are_as_they_were():
+    assert PRESETS["small"]().make(0) == ActorCritic()
+    assert PRESETS["study"]().make(0) == ActorCritic()
+    assert PRESETS["small"](None, "feudal").make(0) == Feudal()
+    assert PRESETS["study"](None, "feudal").make(0) == Feudal(steps=500)  # 250 were less than an episode
+    pytest.importorskip("minigrid")
+    for world in ("MiniGrid-Empty-5x5-v0", "MiniGrid-DoorKey-5x5-v0"):
+        assert PRESETS["small"](world).make(0) == ActorCritic(env=world, steps=500, plays="sampled")
+
+
+def test_unreals_presets_are_as_they_were(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pytest.importorskip("vizdoom")
+    pytest.importorskip("cv2")
+    unreal = Unreal(env="VizdoomBasic-v1", environments=4, steps=500, reward_limit=1.0)
+    assert PRESETS["small"](None, "unreal").make(0) == unreal
+    assert PRESETS["study"](None, "unreal").make(0) == replace(unreal, steps=125)
+    assert PRESETS["study"]("VizdoomMyWayHome-v1", "unreal").make(0).steps == 525  # 2,100 tics
+    assert not list(tmp_path.iterdir())  # to ask how long an episode is starts no game
+
+
+def test_intervals_of_presets_are_no_shorter_than_an_episode():
+    long, longer, endless = (f"tests.zoo.rl.envs:warren-test/{name}-v0" for name in ("Long", "Longer", "Endless"))
+    one = PRESETS["small"](longer).make(0)
+    assert one.steps == one.longest == 30_000  # nor is what is held out cut before the environment would
+    for agent in AGENTS:
+        for preset in ("small", "study"):
+            one = PRESETS[preset](long, agent).make(0)
+            assert (one.steps, one.longest) == (3000, 27_000)
+        for make in PRESETS.values():  # without a limit, what is held out is cut like what is trained on
+            one = make(endless, agent).make(0)
+            assert one.longest == one.steps < 100_000
+    pytest.importorskip("minigrid")
+    assert PRESETS["small"]("MiniGrid-DoorKey-8x8-v0").make(0).steps == 640
+
+
+def test_kinds_of_environments_are_treated_alike_by_all_agents():
+    for agent in AGENTS:
+        own = 4 if agent == "unreal" else 8
+        settings = {"SC2/MoveToBeacon": (4, 4, None), "ALE/Pong-v5": (own, 8, 1.0), "lab/level": (own, 8, 1.0)}
+        for env, wanted in settings.items():
+            one = PRESETS["small"](env, agent).make(0)
+            assert (one.environments, one.held_out, one.reward_limit) == wanted
+            assert one.longest == 27_000
+            if agent == "a2c":
+                assert one.plays == "sampled" and one.steps == (1000 if env.startswith("SC2/") else 2000)
+            assert PRESETS["paper"](env, agent).make(0).reward_limit == one.reward_limit
+
+
+def test_presets_can_be_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pytest.importorskip("vizdoom")  # UNREAL's own environment says how long an episode is
+    pytest.importorskip("cv2")
     assert set(PRESETS) == {"small", "study", "paper"}
     for make in PRESETS.values():
         for agent in AGENTS:
@@ -156,11 +268,11 @@ def test_presets_can_be_made():
 )
 def test_the_papers_agents_train(agent, members, package, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # ViZDoom leaves a folder where it runs
+    pytest.importorskip(package)
+    pytest.importorskip("cv2")
     paper = PRESETS["paper"](None, agent)
     one = paper.make(0)
     assert paper.population == members and one.environments * one.steps == 1_000_000 and one.reward_limit == 1.0
-    pytest.importorskip(package)
-    pytest.importorskip("cv2")
     if agent == "unreal":
         one = replace(one, env="VizdoomBasic-v1")  # as the paper's, with episodes of 75 steps at most
     short = replace(one, environments=2, steps=20, held_out=1)

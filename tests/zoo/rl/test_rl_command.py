@@ -66,7 +66,8 @@ def test_a_missing_package_is_one_line(module, monkeypatch):
 def test_an_environment_that_cannot_be_learned_is_said_before_anything_is_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     unseen_as_images = ["--agent", "unreal", "--env", "CartPole-v1"]
-    for options in (["--env", "NoSuchThing-v0"], ["--env", "Pendulum-v1"], ["--preset", "huge"], unseen_as_images):
+    wrong = [["--env", name] for name in ("NoSuchThing-v0", "Pendulum-v1", "a:b:c")]
+    for options in (*wrong, ["--preset", "huge"], unseen_as_images):
         with pytest.raises(InvalidValue) as caught:
             command.main(options, live=unseen)
         assert "\n" not in str(caught.value)

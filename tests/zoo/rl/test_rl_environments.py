@@ -10,7 +10,7 @@ pytest.importorskip("gymnasium")
 import gymnasium as gym
 
 from warren.errors import InvalidValue, MissingExtra
-from warren.zoo.rl.environments import actions, clipped, environment, shape
+from warren.zoo.rl.environments import actions, clipped, environment, longest, shape
 
 
 def test_vectors_come_as_they_are():
@@ -33,6 +33,10 @@ def test_what_is_no_vector_is_made_one():
     [
         ("NoSuchThing-v0", "env='NoSuchThing-v0' is none that Gymnasium can make.*CartPole-v1"),
         ("no_such_module:Thing-v0", "no_such_module"),
+        ("a:b:c", "env='a:b:c' must be a name, or one module and a name: use module:Name-v0"),
+        ("MiniGrid-a:b:c", "env='MiniGrid-a:b:c' must be a name, or one module and a name"),
+        (":CartPole-v1", "env=':CartPole-v1' must be a name, or one module and a name"),
+        ("tests.zoo.rl.envs:warren-test/Pairs-v0", r"Pairs-v0' is seen as Dict\(.*Sequence.*use one with"),
         ("Pendulum-v1", "env='Pendulum-v1' takes actions Box.*Discrete action space"),
     ],
 )
@@ -62,6 +66,35 @@ def test_a_package_that_an_environment_needs_is_said_in_one_line():
         assert "\n" not in str(caught.value)
     else:
         assert shape(environment("LunarLander-v3")) == (8,)
+
+
+def test_an_environment_says_when_it_cuts_an_episode(monkeypatch):
+    assert longest("CartPole-v1") == 500
+    assert longest("tests.zoo.rl.envs:warren-test/Tuples-v0") == 3  # under what makes it a vector
+    assert longest("tests.zoo.rl.envs:warren-test/Endless-v0") is None
+    monkeypatch.setitem(sys.modules, "ale_py", None)
+    monkeypatch.setitem(sys.modules, "deepmind_lab", None)
+    assert [longest(name) for name in ("ALE/Pong-v5", "lab/nav_maze_static_01", "SC2/MoveToBeacon")] == [None] * 3
+    with pytest.raises(InvalidValue, match="NoSuchThing"):
+        longest("NoSuchThing-v0")
+
+
+def test_doom_says_it_in_tics(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it leaves a folder where it runs
+    pytest.importorskip("vizdoom")
+    pytest.importorskip("cv2")
+    assert longest("VizdoomBasic-v1") == 75  # 300 tics
+    assert longest("VizdoomTakeCover-v1") is None
+    env = environment("VizdoomBasic-v1")
+    env.reset(seed=0)
+    steps = next(steps for steps in range(1, 100) if env.step(0)[2])
+    env.close()
+    assert steps == 75
+    for package, wanted in (("cv2", r"warren\[doom\]"), ("gymnasium", r"warren\[rl\]")):
+        with monkeypatch.context() as gone:
+            gone.setitem(sys.modules, package, None)
+            with pytest.raises(MissingExtra, match=wanted):
+                longest("VizdoomBasic-v1")
 
 
 def test_rewards_are_clipped_on_both_sides():

@@ -129,6 +129,20 @@ def test_an_unroll_has_to_show_where_a_goal_led():
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"worker_discount": 1.5}, r"worker_discount=1.5 must lie in \[0, 1\]"),
+        ({"width": 0}, "width=0 must be at least 1"),
+        ({"held_out": 0}, "held_out=0 must be at least 1"),
+    ],
+)
+def test_fields_out_of_their_ranges_are_one_line(given, wanted):
+    with pytest.raises(InvalidValue, match=wanted) as caught:
+        Feudal(**given)
+    assert "\n" not in str(caught.value)
+
+
 def test_images_are_seen_by_convolutions():
     net = FeudalNet((4, 84, 84), 6, 64)
     with torch.no_grad():

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("gymnasium")
 
 from warren.errors import InvalidValue, MissingExtra
-from warren.zoo.rl.environments import actions, environment, shape
+from warren.zoo.rl.environments import actions, environment, longest, shape
 
 EMPTY = "MiniGrid-Empty-5x5-v0"
 
@@ -27,6 +27,19 @@ def test_a_grid_world_that_is_not_there_is_one_line():
     with pytest.raises(InvalidValue, match="env='MiniGrid-Nowhere-v0'") as caught:
         environment("MiniGrid-Nowhere-v0")
     assert "\n" not in str(caught.value)
+
+
+def test_a_grid_world_by_its_module_is_one_line():
+    """Its sentence is of a kind that cannot be flattened."""
+    pytest.importorskip("minigrid")
+    with pytest.raises(InvalidValue, match=r"env='minigrid:MiniGrid-Empty-5x5-v0' is seen as .*MissionSpace") as caught:
+        environment("minigrid:" + EMPTY)
+    assert "\n" not in str(caught.value) and "MiniGrid-NAME, without a module" in str(caught.value)
+
+
+def test_a_grid_world_says_when_it_cuts_an_episode():
+    pytest.importorskip("minigrid")
+    assert [longest(name) for name in (EMPTY, "MiniGrid-DoorKey-8x8-v0")] == [100, 640]
 
 
 def test_a_grid_world_is_seen_as_ones_and_zeros():

@@ -54,7 +54,7 @@ def test_play_gives_each_seed_one_episode_and_no_more():
         told.append((now.actions.tolist(), now.rewards.tolist()))
         return np.array([0, 1, 0])[: len(now.begun)]
 
-    found = play(made(3), player, [1, 2, 3, 4], torch.Generator())
+    found = play(made(3), player, [1, 2, 3, 4], torch.Generator(), longest=100)
     assert found.tolist() == [6.0, 1.0, 6.0, 6.0]  # three at a time, then the one that is left
     assert [begun for _, begun in seen] == [[True] * 3, [False] * 3, [False] * 3, [True], [False], [False]]
     assert seen[2][0] == [2.0, 1.0, 2.0]
@@ -67,20 +67,31 @@ def test_the_pole_falls_the_same_for_the_same_seed():
     def player(now, generator):
         return (now.observations[:, 2] > 0).astype(np.int64)
 
-    first, again = (play(envs, player, [5, 6, 7], torch.Generator()) for _ in range(2))
+    first, again = (play(envs, player, [5, 6, 7], torch.Generator(), longest=1000) for _ in range(2))
     assert first.tolist() == again.tolist()
-    assert first.tolist() != play(envs, player, [8, 9, 10], torch.Generator()).tolist()
+    assert first.tolist() != play(envs, player, [8, 9, 10], torch.Generator(), longest=1000).tolist()
 
 
-def test_the_score_is_the_mean_of_the_last_ten_that_ended():
+def test_an_episode_without_end_is_cut():
+    """One environment ends with its second step, the other never does: 1 + 2, and 1 + 2 + 3 + 4 + 5; then one more."""
+    endless = made(2, "tests.zoo.rl.envs:warren-test/Endless-v0")
+    told = []
+
+    def player(now, generator):
+        told.append(len(now.begun))
+        return np.array([now.observations[0, 0] == 1.0, 0], np.int64)[: len(now.begun)]
+
+    assert play(endless, player, [1, 2, 3], torch.Generator(), longest=5).tolist() == [3.0, 15.0, 3.0]
+    assert told == [2] * 5 + [1] * 2
+
+
+def test_the_score_is_the_mean_of_the_last_ten():
     record = Record()
-    assert record.score([4.0, 6.0]) == 5.0  # none has ended: what was broken off
     record.add([1.0, 2.0], 80)
-    assert record.score([100.0]) == 1.5
+    assert record.score() == 1.5
     record.add([float(number) for number in range(3, 13)], 80)
-    assert record.score([]) == 7.5 and record.last.tolist() == [float(number) for number in range(3, 13)]
-    record.add([], 80)
-    assert record.score([]) == 7.5 and record.steps.tolist() == [240]
+    assert record.score() == 7.5 and record.last.tolist() == [float(number) for number in range(3, 13)]
+    assert record.steps.tolist() == [160]
 
 
 def test_episodes_that_measure_are_fixed_and_apart():

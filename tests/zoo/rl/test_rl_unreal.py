@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ import torch
 import warren
 from warren.errors import InvalidValue
 from warren.zoo.rl.environments import environment
+from warren.zoo.rl.presets import PRESETS
 from warren.zoo.rl.replay import Replay
 from warren.zoo.rl.stage import Seen, Stage, Step
 from warren.zoo.rl.unreal import Unreal
@@ -87,6 +90,35 @@ def test_rewards_to_foresee_are_half_of_them_some_and_within_an_episode():
     assert abs(np.mean(ahead.classes.numpy() != 0) - 0.5) < 0.1  # two of six without the balance
 
 
+def test_rewards_to_foresee_are_half_of_them_uncommon_where_every_step_costs_something():
+    """As in ViZDoom: 20 steps at -1, but one that brings 100 and one that brings nothing; both are among the others."""
+    replay = Replay(100)
+    replay.extend([moment(n, begun=n == 0, reward={7: 100.0, 12: 0.0}.get(n, -1.0)) for n in range(20)])
+    ahead = replay.ahead(400, torch.Generator().manual_seed(0))
+    assert ahead is not None
+    for row, kind in zip(ahead.observations[:, 2, 0].tolist(), ahead.classes.tolist(), strict=True):
+        assert kind == {7: 1, 12: 0}.get(row, 2)
+    none, above, below = np.bincount(ahead.classes.numpy(), minlength=3) / 400
+    assert abs(below - 0.5) < 0.1 and abs(above - 0.25) < 0.1 and abs(none - 0.25) < 0.1  # 16, 1 and 1 of 18 there are
+    alike = Replay(100)
+    alike.extend([moment(n, reward=-1.0) for n in range(5)])
+    ahead = alike.ahead(4, torch.Generator())
+    assert ahead is not None and ahead.classes.tolist() == [2] * 4  # where there is one class, it is all of them
+
+
+def test_as_many_rewards_are_foreseen_as_there_are_environments(monkeypatch):
+    asked, original = [], Replay.ahead
+
+    def ahead(self, count, generator):
+        asked.append(count)
+        return original(self, count, generator)
+
+    monkeypatch.setattr(Replay, "ahead", ahead)
+    short = replace(SIDES, environments=3, steps=20, held_out=1)
+    warren.run(short, space=FIXED, goal="max", population=1, intervals=1, seed=0, watch=lambda result: None)
+    assert asked == [3, 3]
+
+
 def test_what_was_acted_is_recalled_the_same_to_learn_from():
     """Over ten steps, in which episodes of four end: the memory that acted is that along the unroll."""
     net = UnrealNet((1, 84, 84), 2)
@@ -121,7 +153,7 @@ def test_it_learns_which_side_is_bright():
 
 
 def test_check_finds_nothing_to_say():
-    small = Unreal(env=SIDES.env, environments=2, steps=12, held_out=2, replay=20)
+    small = Unreal(env=SIDES.env, environments=2, steps=12, held_out=2, replay=60)
     space = {
         "lr": warren.Float(1e-4, 1e-2, scale="log"),
         "entropy_cost": warren.Float(1e-3, 1e-1, scale="log"),
@@ -129,6 +161,30 @@ def test_check_finds_nothing_to_say():
     }
     findings = warren.check(small, space=space, goal="max", held_out="test")
     assert findings.ok, str(findings)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"replay": 50}, "replay=50 must be more than 50, the longest unroll"),
+        ({"pixel_discount": 1.1}, r"pixel_discount=1.1 must lie in \[0, 1\]"),
+        ({"reward_cost": -1.0}, "reward_cost=-1.0 must be at least 0 and finite"),
+        ({"pixel_cost": float("inf")}, "pixel_cost=inf must be at least 0 and finite"),
+        ({"replay_cost": float("nan")}, "replay_cost=nan must be at least 0 and finite"),
+        ({"steps": 0}, "steps=0 must be at least 1"),
+    ],
+)
+def test_fields_out_of_their_ranges_are_one_line(given, wanted):
+    with pytest.raises(InvalidValue, match=wanted) as caught:
+        Unreal(**given)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_shortest_replay_has_a_stretch_of_the_presets_longest_unroll():
+    longest = PRESETS["small"](SIDES.env, "unreal").space["unroll"].high
+    replay = Replay(Unreal(replay=longest + 1).replay)
+    replay.extend([moment(number) for number in range(60)])
+    assert replay.window(longest, torch.Generator()) is not None
 
 
 def test_vectors_are_refused_in_one_line():

@@ -75,7 +75,7 @@ def game(name: str, sticky: float) -> Game:
 
     Raises:
         MissingExtra: Gymnax is not installed.
-        InvalidValue: There is no such environment, or its actions cannot be counted.
+        InvalidValue: There is no such environment, it could not be loaded, or its actions cannot be counted.
     """
     try:
         gymnax: Any = importlib.import_module("gymnax")
@@ -86,7 +86,13 @@ def game(name: str, sticky: float) -> Game:
             f"env={name!r} is none of gymnax's environments, which are {', '.join(gymnax.registered_envs)}"
         )
     with jax.ensure_compile_time_eval():  # what environments keep is values, wherever the first call comes from
-        env, params = gymnax.make(name)
+        try:
+            env, params = gymnax.make(name)
+        except OSError as error:  # URLError is one
+            raise InvalidValue(
+                f"env={name!r} could not be loaded by gymnax, which downloads what it shows ({_line(error)}): take "
+                "another such as CartPole-v1, or try again where there is a network"
+            ) from None
         actions = env.action_space(params)
         if not isinstance(actions, gymnax.environments.spaces.Discrete):
             raise InvalidValue(
@@ -98,3 +104,7 @@ def game(name: str, sticky: float) -> Game:
         seen, _ = jax.eval_shape(env.reset, jax.random.key(0), params)
         shape = seen.shape if len(seen.shape) == 3 else (seen.size,)
     return Game(env=env, params=params, actions=int(actions.n), shape=shape, limit=int(params.max_steps_in_episode))
+
+
+def _line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")

@@ -73,7 +73,7 @@ def paper(env: str = "Breakout-MinAtar") -> Workload:
         **space(),
         **{name: Float(USUAL[name], USUAL[name]) for name in ("clip", "discount")},
     }
-    strategy = PBT(exploit="truncation", explore="perturb")
+    strategy = PBT(exploit="truncation", explore="perturb", warmup=0)
     return replace(_workload(f"ppo-{env}-paper", task, population=40, intervals=20), strategy=strategy, space=ranges)
 
 

@@ -34,7 +34,7 @@ class ActorCritic(Agent):
     from.
 
     Args:
-        width: Units of a hidden layer, where observations are vectors.
+        width: Units of a hidden layer, where observations are vectors; from 1 on.
         plays: How held-out episodes are played: ``greedy``, the most likely action, or ``sampled``, as while it learns.
         env: As for `Agent`, as are the other fields.
     """
@@ -43,6 +43,8 @@ class ActorCritic(Agent):
     plays: str = "greedy"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self._counts("width")
         if self.plays not in PLAYERS:
             raise InvalidValue(f"plays={self.plays!r} must be one of {', '.join(map(repr, PLAYERS))}")
 

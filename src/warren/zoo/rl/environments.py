@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 from warren.errors import InvalidValue, MissingExtra
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 STACK = 4
 """Frames that an observation of an Atari game is made of."""
+
+LASTS = 4
+"""Frames of an Atari game, or tics of ViZDoom, that an action lasts."""
 
 
 def environment(name: str) -> gym.Env[Any, Any]:
@@ -31,12 +35,16 @@ def environment(name: str) -> gym.Env[Any, Any]:
 
     Raises:
         MissingExtra: A package that the environment needs is not installed.
-        InvalidValue: There is no environment of that name, or its actions are not discrete.
+        InvalidValue: There is no environment of that name, its actions are not discrete, or its observations cannot be
+            made vectors.
     """
     try:
         import gymnasium as gym
     except ImportError:
         raise MissingExtra('reinforcement learning needs Gymnasium: pip install "warren[rl]"') from None
+    module, colon, _ = name.rpartition(":")
+    if colon and (":" in module or "" in module.split(".")):
+        raise InvalidValue(f"env={name!r} must be a name, or one module and a name: use module:Name-v0 for your own")
     try:
         env = _made(name)
     except gym.error.DependencyNotInstalled as error:
@@ -50,6 +58,30 @@ def environment(name: str) -> gym.Env[Any, Any]:
     return env
 
 
+def longest(name: str) -> int | None:
+    """Steps after which an environment cuts an episode, as it says itself; it is made to be asked.
+
+    Args:
+        name: As for `environment`.
+
+    Returns:
+        None where it has no such limit, and for Atari, DeepMind Lab and StarCraft II, which are not asked.
+
+    Raises:
+        MissingExtra: A package that the environment needs is not installed.
+        InvalidValue: As for `environment`.
+    """
+    if is_atari(name) or is_lab(name) or is_starcraft(name):
+        return None
+    with closing(environment(name)) as env:
+        inner: Any = env.unwrapped
+        if is_doom(name):
+            return -(-int(inner.game.get_episode_timeout()) // LASTS) or None  # its 0 is none
+        if is_grid(name):
+            return int(inner.max_steps)
+        return None if env.spec is None else env.spec.max_episode_steps
+
+
 def is_atari(name: str) -> bool:
     """Whether an environment is a game of the Arcade Learning Environment."""
     return name.startswith("ALE/")
@@ -58,6 +90,11 @@ def is_atari(name: str) -> bool:
 def is_doom(name: str) -> bool:
     """Whether an environment is one of ViZDoom's."""
     return name.startswith("Vizdoom")
+
+
+def is_lab(name: str) -> bool:
+    """Whether an environment is a level of DeepMind Lab."""
+    return name.startswith("lab/")
 
 
 def is_grid(name: str) -> bool:
@@ -104,7 +141,7 @@ def _made(name: str) -> gym.Env[Any, Any]:
         return _atari(name)
     if is_doom(name):
         return _doom(name)
-    if name.startswith("lab/"):
+    if is_lab(name):
         return cast("gym.Env[Any, Any]", Lab(name))
     if is_starcraft(name):
         return cast("gym.Env[Any, Any]", MiniGame(name))
@@ -123,14 +160,26 @@ def _plain(name: str) -> gym.Env[Any, Any]:
     image = isinstance(seen, Box) and len(seen.shape) == 3 and seen.dtype == np.uint8 and min(seen.shape[1:]) >= 20
     if image or (isinstance(seen, Box) and len(seen.shape) == 1 and seen.dtype == np.float32):
         return env  # as it has to be: each wrapper costs as much as a step of the pole
-    return _flat(env)
+    return _flat(env, name)
 
 
-def _flat(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+def _flat(env: gym.Env[Any, Any], name: str) -> gym.Env[Any, Any]:
     import numpy as np
     from gymnasium.spaces import Box
+    from gymnasium.spaces.utils import flatten_space
     from gymnasium.wrappers import FlattenObservation, TransformObservation
 
+    try:
+        flattened = flatten_space(env.observation_space)
+    except NotImplementedError:  # a kind of space that is not Gymnasium's own
+        flattened = None
+    if not isinstance(flattened, Box):
+        env.close()
+        seen = " ".join(str(env.observation_space).split())
+        raise InvalidValue(
+            f"env={name!r} is seen as {seen}, which Gymnasium cannot flatten to a vector: use one with observations of "
+            "one size, made of numbers; worlds of MiniGrid are MiniGrid-NAME, without a module"
+        )
     flat: gym.Env[Any, Any] = FlattenObservation(env)
     wide = Box(-np.inf, np.inf, flat.observation_space.shape, np.float32)
     return TransformObservation(flat, lambda seen: seen.astype(np.float32), wide)
@@ -149,7 +198,7 @@ def _grid(name: str) -> gym.Env[Any, Any]:
     except ImportError:
         raise MissingExtra(f'env={name!r} needs MiniGrid: pip install "warren[grid]"') from None
     cells: gym.Env[Any, Any] = wrappers.OneHotPartialObsWrapper(gym.make(name, disable_env_checker=True))
-    return _flat(FilterObservation(cells, ["direction", "image"]))
+    return _flat(FilterObservation(cells, ["direction", "image"]), name)
 
 
 def _atari(name: str) -> gym.Env[Any, Any]:
@@ -169,7 +218,7 @@ def _atari(name: str) -> gym.Env[Any, Any]:
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # else each environment begins with a banner
     gym.register_envs(ale_py)
     game: gym.Env[Any, Any] = gym.make(name, disable_env_checker=True, frameskip=1, repeat_action_probability=0.0)
-    return FrameStackObservation(AtariPreprocessing(game, noop_max=30, frame_skip=4, screen_size=84), STACK)
+    return FrameStackObservation(AtariPreprocessing(game, noop_max=30, frame_skip=LASTS, screen_size=84), STACK)
 
 
 def _doom(name: str) -> gym.Env[Any, Any]:
@@ -189,7 +238,8 @@ def _doom(name: str) -> gym.Env[Any, Any]:
         import vizdoom.gymnasium_wrapper  # noqa: F401, registers the scenarios
     except ImportError:
         raise MissingExtra(f'env={name!r} needs ViZDoom and OpenCV: pip install "warren[doom]"') from None
-    scenario: gym.Env[Any, Any] = gym.make(name, disable_env_checker=True, frame_skip=4, doom_config_path=os.devnull)
+    settings: dict[str, Any] = {"frame_skip": LASTS, "doom_config_path": os.devnull}
+    scenario: gym.Env[Any, Any] = gym.make(name, disable_env_checker=True, **settings)
 
     def image(seen: Any) -> Any:
         small = cv2.resize(seen["screen"], (84, 84), interpolation=cv2.INTER_AREA)

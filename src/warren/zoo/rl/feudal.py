@@ -30,8 +30,8 @@ class Feudal(Agent):
 
     Args:
         unroll: Steps to a step of the optimizer, more than the 10 that a goal looks ahead.
-        worker_discount: Of the worker's rewards; `discount` is the manager's.
-        width: Of vectors inside, where observations are vectors.
+        worker_discount: Of the worker's rewards, from 0 to 1; `discount` is the manager's.
+        width: Of vectors inside, where observations are vectors; from 1 on.
         env: As for `Agent`, as are the other fields.
     """
 
@@ -40,6 +40,9 @@ class Feudal(Agent):
     width: int = 64
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self._counts("width")
+        self._discounts("worker_discount")
         if self.unroll <= HORIZON:
             raise InvalidValue(
                 f"unroll={self.unroll!r} must be more than {HORIZON}, the steps that a goal looks ahead: use 40, say"

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from warren.space import Float, Int
 from warren.strategies import PBT
 from warren.zoo.rl.a2c import ActorCritic
 from warren.zoo.rl.agent import Agent
-from warren.zoo.rl.environments import is_atari, is_doom, is_grid, is_starcraft
+from warren.zoo.rl.environments import is_atari, is_doom, is_grid, is_lab, is_starcraft, longest
 from warren.zoo.rl.feudal import Feudal
-from warren.zoo.rl.unreal import Unreal
+from warren.zoo.rl.unreal import UNROLL, Unreal
 from warren.zoo.workload import Workload
 
 CARTPOLE = "CartPole-v1"
 BREAKOUT = "ALE/Breakout-v5"
 DOOM = "VizdoomBasic-v1"
+
+One = TypeVar("One", bound=Agent)
 
 AGENT_STEPS = 1_000_000
 """Steps of an agent after which a member is ready in the paper, at the least."""
@@ -29,7 +31,11 @@ PAPER: Mapping[str, Any] = {"lr": Float(1e-5, 5e-3, scale="log"), "entropy_cost"
 """The same in the paper's preset."""
 
 USUAL: Mapping[str, Any] = {"lr": 7e-4, "entropy_cost": 0.01}
-"""As these are usually set by hand (the defaults of A2C in OpenAI's Baselines)."""
+"""As these are usually set by hand (the defaults of A2C in OpenAI's Baselines).
+
+The same numbers under another optimizer: torch's RMSProp adds epsilon outside the root and begins with statistics of 0,
+that of Baselines adds it inside and begins with 1, so that a learning rate makes larger steps here.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +49,7 @@ class Kind:
         usual: The same set by hand.
         population: Members of the small preset.
         intervals: Of that.
-        study: Steps of an environment in an interval of the study's preset.
+        study: The most steps of an environment in an interval of the study's preset, where episodes are no longer.
         members: Members of the paper's.
     """
 
@@ -58,26 +64,39 @@ class Kind:
 
 
 def small(env: str | None = None, agent: str = "a2c") -> Workload:
-    """Eight members and intervals of 8,000 steps, 4,000 in a grid world or StarCraft; four members with a memory.
+    """Eight members without a memory, four with one.
+
+    Intervals have 8,000 steps without a memory, 16,000 on images of Atari, ViZDoom and DeepMind Lab, 4,000 in a grid
+    world or StarCraft II; 8,000 for feudal networks, 4,000 in StarCraft II; 2,000 for UNREAL. Each has more where an
+    episode is longer.
 
     Args:
         env: As Gymnasium knows it; None: the agent's own.
         agent: One of `AGENTS`.
+
+    Raises:
+        MissingExtra: A package that the environment needs is not installed.
+        InvalidValue: As for `environment`, which says how long an episode is.
     """
     kind = AGENTS[agent]
-    return _workload("", kind, kind.small(env), population=kind.population, intervals=kind.intervals)
+    return _workload("", kind, _lasting(kind.small(env)), population=kind.population, intervals=kind.intervals)
 
 
 def study(env: str | None = None, agent: str = "a2c") -> Workload:
-    """Eight members and half as many intervals; shorter ones where the agent has a memory.
+    """Eight members and half as many intervals; shorter ones where the agent has a memory and episodes are short.
 
     Args:
         env: As Gymnasium knows it; None: the agent's own.
         agent: One of `AGENTS`.
+
+    Raises:
+        MissingExtra: As for `small`.
+        InvalidValue: As for `small`.
     """
     kind = AGENTS[agent]
     one = kind.small(env)
-    return _workload("-study", kind, replace(one, steps=min(one.steps, kind.study)), population=8, intervals=12)
+    one = _lasting(replace(one, steps=min(one.steps, kind.study)))
+    return _workload("-study", kind, one, population=8, intervals=12)
 
 
 def paper(env: str | None = None, agent: str = "a2c") -> Workload:
@@ -92,9 +111,13 @@ def paper(env: str | None = None, agent: str = "a2c") -> Workload:
     Args:
         env: As Gymnasium knows it, or ``SC2/GAME``; None: Breakout, or for UNREAL a scenario of ViZDoom.
         agent: One of `AGENTS`.
+
+    Raises:
+        MissingExtra: As for `small`.
+        InvalidValue: As for `small`.
     """
     kind = AGENTS[agent]
-    one = replace(kind.paper(env), environments=16, steps=AGENT_STEPS // 16, held_out=16)
+    one = _lasting(replace(kind.paper(env), environments=16, steps=AGENT_STEPS // 16, held_out=16))
     made = _workload("-paper", kind, one, population=kind.members, intervals=250)
     space = {**PAPER, **kind.tuned}
     if agent == "a2c" and is_starcraft(one.env):
@@ -113,22 +136,43 @@ def named(env: str) -> str:
 
 def _a2c(env: str | None) -> Agent:
     env = env or CARTPOLE
-    if is_atari(env) or is_doom(env):
-        return ActorCritic(env=env, reward_limit=1.0, steps=2000, plays="sampled")
-    if is_starcraft(env):  # each environment is a process of the game
-        return ActorCritic(env=env, environments=4, held_out=4, plays="sampled")
-    if is_grid(env):  # who sees a part of a world only, and remembers nothing, walks in circles if it never draws
-        return ActorCritic(env=env, steps=500, plays="sampled")
-    return ActorCritic(env=env)
+    return _suited(ActorCritic(env=env, steps=2000 if _filmed(env) else 500 if is_grid(env) else 1000))
 
 
 def _unreal(env: str | None) -> Agent:
-    return Unreal(env=env or DOOM, environments=4, steps=500, reward_limit=1.0)
+    return _suited(Unreal(env=env or DOOM, environments=4, steps=500))
 
 
 def _feudal(env: str | None) -> Feudal:
-    env = env or CARTPOLE
-    return Feudal(env=env, reward_limit=1.0 if is_atari(env) or is_doom(env) else None)
+    return _suited(Feudal(env=env or CARTPOLE))
+
+
+def _filmed(env: str) -> bool:
+    return is_atari(env) or is_doom(env) or is_lab(env)
+
+
+def _suited(agent: One) -> One:
+    """With what its kind of environment asks of any agent: how many, how rewards are learned from, how it is played."""
+    filmed, game = _filmed(agent.env), is_starcraft(agent.env)
+    if game:  # each environment is a process of the game
+        agent = replace(agent, environments=4, held_out=4)
+    if filmed:
+        agent = replace(agent, reward_limit=1.0)
+    # Who sees a part of a world only, and remembers nothing, walks in circles if it never draws. Those with a memory
+    # always draw.
+    if isinstance(agent, ActorCritic) and (filmed or game or is_grid(agent.env)):
+        agent = replace(agent, plays="sampled")
+    return agent
+
+
+def _lasting(agent: One) -> One:
+    """With intervals that are no shorter than an episode can be, and held-out episodes that come to an end."""
+    limit = longest(agent.env)
+    if limit is not None:
+        return replace(agent, steps=max(agent.steps, limit), longest=max(agent.longest, limit))
+    if _filmed(agent.env) or is_starcraft(agent.env):
+        return agent
+    return replace(agent, longest=agent.steps)
 
 
 AGENTS: Mapping[str, Kind] = {
@@ -139,7 +183,7 @@ AGENTS: Mapping[str, Kind] = {
     "unreal": Kind(
         small=_unreal, paper=lambda env: _unreal(env or "VizdoomMyWayHome-v1"),
         population=4, intervals=20, study=125, members=40,
-        tuned={"unroll": Int(5, 50)}, usual={"unroll": 20},
+        tuned={"unroll": Int(5, UNROLL)}, usual={"unroll": 20},
     ),
     "feudal": Kind(
         small=_feudal, paper=lambda env: replace(_feudal(env or BREAKOUT), unroll=400),

@@ -26,7 +26,7 @@ class Record:
     """Numbers of a member that outlast its intervals; both arrays are written in place, and to be tracked.
 
     Attributes:
-        last: Returns of the last episodes that ended, the newest last; NaN before there were as many. Shape (LAST,).
+        last: Returns of the last episodes, the newest last; NaN before there were as many. Shape (LAST,).
         steps: Actions taken so far, over all environments; shape (1,).
     """
 
@@ -38,18 +38,18 @@ class Record:
         return {"returns": self.last, "steps": self.steps}
 
     def add(self, returns: Sequence[float], steps: int) -> None:
-        """Take in an interval: the returns of its episodes, in order, and its actions."""
+        """Take in an interval.
+
+        Args:
+            returns: Of its episodes, in order: those that ended, or where none did those that were broken off.
+            steps: Its actions.
+        """
         self.last[:] = np.concatenate([self.last, returns])[-LAST:]
         self.steps[0] += steps
 
-    def score(self, unfinished: Sequence[float]) -> float:
-        """The mean return of the last episodes.
-
-        Args:
-            unfinished: Returns of the episodes that were broken off; they count where none has ever ended.
-        """
-        ended = self.last[~np.isnan(self.last)]
-        return float(np.mean(ended if len(ended) else np.asarray(unfinished)))
+    def score(self) -> float:
+        """The mean return of the last episodes, once there was one."""
+        return float(np.mean(self.last[~np.isnan(self.last)]))
 
 
 def seeds(rng: np.random.Generator, count: int) -> list[int]:

@@ -66,7 +66,10 @@ class Replay:
         return unrolled(moments[:-1], moments[-1].seen)
 
     def ahead(self, count: int, generator: torch.Generator) -> Ahead | None:
-        """Rewards with the observations before them, within one episode; half of them are none, where both kinds exist.
+        """Rewards with the observations before them, within one episode.
+
+        Half of them are of the class that is the commonest, half of the others, where there are any. Where rewards are
+        sparse, half are none, as in the paper; where every step costs something, half are other than that.
 
         Args:
             count: How many.
@@ -83,18 +86,18 @@ class Replay:
         whole = np.ones_like(begun[FRAMES - 1 :])
         for later in range(1, FRAMES):  # none but the first of the observations may begin an episode
             whole &= ~begun[later : len(begun) - FRAMES + 1 + later]
-        rewards = rewards[FRAMES - 1 :]
-        kinds = [
-            kind for kind in (np.argwhere(whole & (rewards == 0)), np.argwhere(whole & (rewards != 0))) if len(kind)
-        ]
-        if not kinds:
+        places, brought = np.argwhere(whole), rewards[FRAMES - 1 :][whole]
+        if not len(places):
             return None
-        of_kind = _below(len(kinds), count, generator)
-        chosen = [kinds[kind][_below(len(kinds[kind]), 1, generator)[0]] for kind in of_kind]
-        seen = [[moments[first + frame].seen.observations[env] for frame in range(FRAMES)] for first, env in chosen]
-        brought = np.array([rewards[first, env] for first, env in chosen])
         classes = np.where(brought > 0, 1, np.where(brought < 0, 2, 0))
-        return Ahead(torch.from_numpy(np.array(seen)), torch.from_numpy(classes))
+        common = classes == np.bincount(classes).argmax()
+        kinds = [kind for kind in (np.flatnonzero(common), np.flatnonzero(~common)) if len(kind)]
+        of_kind = _below(len(kinds), count, generator)
+        chosen = np.array([kinds[kind][_below(len(kinds[kind]), 1, generator)[0]] for kind in of_kind])
+        seen = [
+            [moments[first + frame].seen.observations[env] for frame in range(FRAMES)] for first, env in places[chosen]
+        ]
+        return Ahead(torch.from_numpy(np.array(seen)), torch.from_numpy(classes[chosen]))
 
 
 def _below(bound: int, count: int, generator: torch.Generator) -> NDArray[Any]:

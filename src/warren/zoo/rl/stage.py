@@ -125,6 +125,7 @@ def play(
     seeds: Sequence[int],
     generator: torch.Generator,
     *,
+    longest: int,
     limit: float | None = None,
 ) -> NDArray[np.float64]:
     """Play one episode for each seed.
@@ -134,6 +135,7 @@ def play(
         player: Chooses actions.
         seeds: Of the episodes.
         generator: Of the player's draws.
+        longest: Steps after which an episode is cut, from 1 on: a policy may never come to an end of its own.
         limit: The player is told of rewards as `Stage` tells it.
 
     Returns:
@@ -144,7 +146,7 @@ def play(
         some = seeds[first : first + len(envs)]
         here = envs[: len(some)]
         seen, playing, sums = _first(here, some), np.ones(len(some), np.bool_), np.zeros(len(some))
-        while playing.any():
+        for _ in range(longest):
             actions = player(seen, generator)
             # Where an episode is over, its last observation stands still, and what is chosen there has no effect.
             observations, rewards = seen.observations.copy(), np.zeros(len(some), np.float32)
@@ -153,6 +155,8 @@ def play(
                 rewards[place] = clipped(float(reward), limit)
                 sums[place] += float(reward)
                 playing[place] = not (terminated or truncated)
+            if not playing.any():
+                break
             seen = Seen(observations, np.zeros(len(some), np.bool_), actions, rewards)
         returns.extend(sums.tolist())
     return np.array(returns)

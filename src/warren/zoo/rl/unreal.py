@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from warren.training import Member
     from warren.zoo.rl.stage import Player, Stage
 
+UNROLL = 50
+"""The longest unroll that presets draw."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unreal(Agent):
@@ -34,11 +37,13 @@ class Unreal(Agent):
     of network and optimizer.
 
     Args:
-        replay: Steps of each environment that are kept.
-        pixel_cost: Weight of pixel control.
-        pixel_discount: Of the changes of pixels.
-        reward_cost: Weight of reward prediction.
-        replay_cost: Weight of value replay.
+        replay: Steps of each environment that are kept, more than `UNROLL`. An unroll of a space of one's own that is
+            as long as the replay or longer finds no stretch of its length there, and learns without pixel control and
+            value replay.
+        pixel_cost: Weight of pixel control, from 0 on.
+        pixel_discount: Of the changes of pixels, from 0 to 1.
+        reward_cost: Weight of reward prediction, from 0 on.
+        replay_cost: Weight of value replay, from 0 on.
         env: As for `Agent`, as are the other fields; one whose observations are images of 84 x 84 pixels.
     """
 
@@ -47,6 +52,16 @@ class Unreal(Agent):
     pixel_discount: float = 0.9
     reward_cost: float = 1.0
     replay_cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._discounts("pixel_discount")
+        self._weights("pixel_cost", "reward_cost", "replay_cost")
+        if self.replay <= UNROLL:
+            raise InvalidValue(
+                f"replay={self.replay!r} must be more than {UNROLL}, the longest unroll of the presets' space, so that "
+                "a stretch of that length is found: use 250, say"
+            )
 
     def network(self, env: Any) -> UnrealNet:
         seen = shape(env)
@@ -130,7 +145,7 @@ class Auxiliary:
             returns = self._returns(window, along, values.detach()[-1])
             loss = loss + agent.replay_cost * 0.5 * F.mse_loss(values[:-1], returns)
             loss = loss + agent.pixel_cost * self._pixel_loss(window, hidden)
-        ahead = self.replay.ahead(1, generator)
+        ahead = self.replay.ahead(agent.environments, generator)
         if ahead is not None:
             loss = loss + agent.reward_cost * F.cross_entropy(self.net.rewards(ahead.observations), ahead.classes)
         return loss
