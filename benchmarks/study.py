@@ -65,8 +65,8 @@ DOMAINS = {
         room="gan",
         title="GAN on scikit-learn's digits",
         note="Each seed has a judge of its own, with its own scale, so means, curves and `P(better)`, which also pairs "
-        "runs of different seeds, mix scales; the paired columns and the ratios do not. The rates by hand are DCGAN's, "
-        "which are made for trainings hundreds of times as long.",
+        "runs of different seeds, mix scales. A paired difference has one judge, and counts by its scale; a ratio does "
+        "not depend on it. The rates by hand are DCGAN's, for trainings of many thousand steps; these have 240.",
     ),
 }
 
