@@ -150,9 +150,7 @@ def _same_task(opened: Opened, known: Entry, entry: Entry, tell: Callable[[str],
             "use another store"
         )
     if known.digest and entry.digest and known.digest != entry.digest:
-        tell(
-            f"the code in {entry.file} has changed since the comparison was begun; runs that are over stay as they are"
-        )
+        tell(f"the code in {entry.file} has changed since the comparison began; runs that are over stay as they are")
 
 
 def _innermost(name: str, kept: Json, wanted: Json) -> tuple[str, Json, Json]:
