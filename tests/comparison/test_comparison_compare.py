@@ -21,7 +21,7 @@ from warren.errors import InvalidType, InvalidValue, RunMismatch, WarrenError
 from warren.runs import open_result
 from warren.stores.sqlite import runs_in
 from warren.strategies import PBT, RandomSearch
-from warren.strategies.controls import Cosine, Follow, SuccessiveHalving
+from warren.strategies.controls import Cosine, Fixed, Follow, SuccessiveHalving
 
 STRATEGIES = {"pbt": PBT(), "cosine": Cosine(), "random": RandomSearch()}
 
@@ -313,6 +313,12 @@ def test_what_is_compared_is_settled_before_the_first_run(tmp_path: Path) -> Non
         carry_out(store=store, workers=1, strategies={**STRATEGIES, "pbt": PBT(every=2)})
     with pytest.raises(RunMismatch, match=r"with arms\.more = nothing, and the call has Arm\(.*PBT\(.*every=2"):
         carry_out(store=store, workers=1, strategies={**STRATEGIES, "more": PBT(every=2)})
+    with pytest.raises(
+        RunMismatch, match=r"fixed\.strategy\.hyperparameters = .*1\.0.*, and the call has .*1"
+    ):
+        fixed = tmp_path / "f.db"
+        for value in (1.0, 1):  # equal, and not the same
+            carry_out(store=fixed, workers=1, strategies={**STRATEGIES, "fixed": Fixed(hyperparameters={"lr": value})})
     with pytest.raises(RunMismatch, match="space"):
         carry_out(store=store, workers=1, space={"lr": warren.Float(1e-2, 1.0, scale="log")})
     with pytest.raises(RunMismatch, match="seeds = 2, and the call has 1"):

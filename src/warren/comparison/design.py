@@ -157,7 +157,9 @@ def _innermost(name: str, kept: Json, wanted: Json) -> tuple[str, Json, Json]:
     """The first part of two values that differ in which they do, and what it is in each; None where it is not there."""
     while isinstance(kept, dict) and isinstance(wanted, dict) and kept.get("$") == wanted.get("$"):
         both = [*kept, *(key for key in wanted if key not in kept)]
-        key = next(key for key in both if (key in kept, kept.get(key)) != (key in wanted, wanted.get(key)))
+        # As text: 1 and 1.0 are equal, and differ on record.
+        one, other = ({key: canonical(value) for key, value in each.items()} for each in (kept, wanted))
+        key = next(key for key in both if one.get(key) != other.get(key))
         name, kept, wanted = f"{name}.{key}", kept.get(key), wanted.get(key)
     return name, kept, wanted
 
