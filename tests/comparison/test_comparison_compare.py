@@ -313,9 +313,7 @@ def test_what_is_compared_is_settled_before_the_first_run(tmp_path: Path) -> Non
         carry_out(store=store, workers=1, strategies={**STRATEGIES, "pbt": PBT(every=2)})
     with pytest.raises(RunMismatch, match=r"with arms\.more = nothing, and the call has Arm\(.*PBT\(.*every=2"):
         carry_out(store=store, workers=1, strategies={**STRATEGIES, "more": PBT(every=2)})
-    with pytest.raises(
-        RunMismatch, match=r"fixed\.strategy\.hyperparameters = .*1\.0.*, and the call has .*1"
-    ):
+    with pytest.raises(RunMismatch, match=r"fixed\.strategy\.hyperparameters = .*1\.0.*, and the call has .*1"):
         fixed = tmp_path / "f.db"
         for value in (1.0, 1):  # equal, and not the same
             carry_out(store=fixed, workers=1, strategies={**STRATEGIES, "fixed": Fixed(hyperparameters={"lr": value})})
