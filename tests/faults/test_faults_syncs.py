@@ -25,7 +25,7 @@ def changes(calls: Iterable[Call]) -> Iterator[tuple[str, str, set[str]]]:
         yield name, path, set(unsynced)
         if name in ("write", "truncate") and not path.endswith("-shm"):  # made anew after a crash
             unsynced.add(path)
-        elif name in ("rename", "create", "mkdir") and not path.endswith(("-shm", "/lock")):
+        elif name in ("rename", "create", "mkdir") and not path.endswith(("-shm", "/lock", "/queue")):
             unsynced.add(os.path.dirname(path))
         elif name == "fsync":
             unsynced.discard(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sqlite3
@@ -105,7 +106,9 @@ def test_every_command_that_looks_works_where_nothing_can_be_written(folder: Pat
     assert done.returncode == 0, done.stderr
     before = contents(folder)
     commands = [("status",), ("status", "--json"), ("schedule",), ("replay",), ("verify",)]
-    for command, *more in commands:  # who may not write may not read this program's files either: all are imported now
+    # Who may not write may not read this program's files either: all are imported now.
+    importlib.import_module("warren.engines.processes")
+    for command, *more in commands:
         assert here(folder, command, "runs/toy.db", *more).returncode == 0
     assert contents(folder) == before
     with read_only(folder):

@@ -61,12 +61,14 @@ class Contention:
 
     Args:
         path: The store's file.
-        queue: The file beside it that writers queue at.
+        lock: The file beside it that is locked by the one who writes.
+        queue: The file beside it that is locked by the one who is next.
         patience: How to wait.
     """
 
-    def __init__(self, path: Path, queue: Path, patience: Patience) -> None:
+    def __init__(self, path: Path, lock: Path, queue: Path, patience: Patience) -> None:
         self._path = path
+        self._lock = lock
         self._queue = queue
         self._patience = patience
 
@@ -90,30 +92,38 @@ class Contention:
                     raise
             self._patience.sleep(_PAUSE)
 
-    def take(self, lock: int) -> None:
-        """Wait in the writers' queue.
+    def take(self, lock: int, queue: int) -> None:
+        """Wait until nobody else writes.
+
+        The kernel wakes those who wait for a lock, and keeps it for none of them: on a busy machine whoever runs just
+        then takes it again and again. So one waits to be next first, and is it until it writes: nobody else comes
+        before it then, and whoever has just written waits behind it.
 
         Args:
-            lock: The queue's file, open.
+            lock: The file that is locked by the one who writes, open.
+            queue: The file that is locked by the one who is next, open.
 
         Raises:
             StoreError: The file system has no such locks.
         """
+        bell = None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            pass
+            for file in (queue, lock):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if bell is None:  # only those who wait pay for it
+                        bell = threading.Timer(self._patience.notice, self.tell)
+                        bell.daemon = True
+                        bell.start()
+                    fcntl.flock(file, fcntl.LOCK_EX)  # without a limit of time
         except OSError as error:
-            raise StoreError(f"the file {self._queue} beside the store cannot be locked: {error.strerror}") from None
-        # Only those who wait pay for it. The wait itself is the kernel's, which is fair, and has no time limit.
-        bell = threading.Timer(self._patience.notice, self.tell)
-        bell.daemon = True
-        bell.start()
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            raise StoreError(f"the file {self._lock} beside the store cannot be locked: {error.strerror}") from None
         finally:
-            bell.cancel()
+            if bell is not None:
+                bell.cancel()
+            with contextlib.suppress(OSError):  # told of above
+                fcntl.flock(queue, fcntl.LOCK_UN)
 
     def tell(self) -> None:
         """Say who holds the store. That nobody can be told, for example on a pipe that was closed, ends no wait."""
@@ -124,20 +134,22 @@ class Contention:
 
     def _who(self) -> str:
         locks = _read(Path("/proc/locks"))
-        found: dict[int, None] = {}
-        for path, kinds in (
-            (self._queue, ("WRITE",)),
-            (self._path, ("READ", "WRITE")),
-            # Readers of a log are in nobody's way.
-            (self._path.with_name(f"{self._path.name}-shm"), ("WRITE",)),
-        ):
-            try:
-                file = os.stat(path)
-            except OSError:
-                continue
-            found.update(dict.fromkeys(holders(locks, file.st_dev, file.st_ino, kinds)))
-        found.pop(os.getpid(), None)
-        return told_of([(pid, *_process(pid)) for pid in found if pid > 0])
+        pids = self._holding(locks, self._lock, "WRITE") + self._holding(locks, self._path, "READ", "WRITE")
+        # Readers of a log are in nobody's way.
+        pids += self._holding(locks, self._path.with_name(f"{self._path.name}-shm"), "WRITE")
+        if not pids:  # nobody writes, and nobody comes to: the one who is next may have been stopped
+            pids = self._holding(locks, self._queue, "WRITE")
+        return told_of([(pid, *_process(pid)) for pid in dict.fromkeys(pids)])
+
+    @staticmethod
+    def _holding(locks: str, path: Path, *kinds: str) -> list[int]:
+        """Other processes that can be seen from here, and hold a lock on a file."""
+        try:
+            file = os.stat(path)
+        except OSError:
+            return []
+        found = holders(locks, file.st_dev, file.st_ino, kinds)
+        return [pid for pid in found if pid > 0 and pid != os.getpid()]
 
 
 def holders(locks: str, device: int, inode: int, kinds: Iterable[str]) -> list[int]:

@@ -59,12 +59,12 @@ class SQLiteStore(Ledger):
     """One run of a SQLite file.
 
     A transaction that has returned is on the disk: ``synchronous=FULL``, in a new file with a write-ahead log where
-    the SQLite that is linked has a safe one, else with a rollback journal (PERSIST). Writers wait for each other in a
-    fair queue beside SQLite's own lock, whose busy handler lets a writer starve. Whoever else holds the file is waited
+    the SQLite that is linked has a safe one, else with a rollback journal (PERSIST). Writers wait for each other at two
+    locks of ours beside SQLite's own, whose busy handler lets a writer starve. Whoever else holds the file is waited
     for without limit.
 
-    Looking changes nothing and needs no right to write: the lock's file is made by the first write, and a file of an
-    earlier version is only brought to this one by `migrate`.
+    Looking changes nothing and needs no right to write: the files of its locks are made by the first write, and a file
+    of an earlier version is only brought to this one by `migrate`.
 
     Args:
         path: The file; made with its folder where it is not there and `create` is true. Links are followed once.
@@ -87,13 +87,15 @@ class SQLiteStore(Ledger):
     ) -> None:
         super().__init__()
         self.path = real_path(path)
-        self._turnstile = Turnstile(folder_of(self.path) / "lock")
-        self._contention = Contention(self.path, self._turnstile.path, Patience() if patience is None else patience)
+        self._lock, self._queue = (Turnstile(folder_of(self.path) / name) for name in ("lock", "queue"))
+        patience = Patience() if patience is None else patience
+        self._contention = Contention(self.path, self._lock.path, self._queue.path, patience)
         self._dialect = dialect(paramstyle="qmark")
         self._mutex = threading.RLock()
         # Closed with the object at the latest: users hold results, and need not know that these hold files.
         self._files = contextlib.ExitStack()
-        self._files.callback(self._turnstile.close)
+        self._files.callback(self._lock.close)
+        self._files.callback(self._queue.close)
         weakref.finalize(self, self._files.close)
         if not create and not self.path.exists():
             raise StoreError(f"there is no store at {path}")
@@ -271,9 +273,9 @@ class SQLiteStore(Ledger):
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         with self._mutex:
-            lock = self._turnstile.descriptor()
+            lock, queue = self._lock.descriptor(), self._queue.descriptor()
             try:  # before the wait: an interrupt may come when it is over
-                self._contention.take(lock)
+                self._contention.take(lock, queue)
                 yield
             finally:
                 with contextlib.suppress(OSError):  # where there are no such locks, that is what has to be told

@@ -1,4 +1,4 @@
-"""The file that writers queue at: opened when it is first needed, and this process's alone."""
+"""A file that writers queue at: opened when it is first needed, and this process's alone."""
 
 from __future__ import annotations
 
