@@ -1,10 +1,17 @@
-"""Which tests take real processes apart: they say little about a version of Python, and run on one only."""
+"""What holds for all tests.
+
+Those that take real processes apart say little about a version of Python, and run on one only. Ctrl-C is heard by what
+they start also where a shell has started the tests in the background, and has told them to ignore it.
+"""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that is started does not inherit it then
 
 HERE = Path(__file__).parent
 PROCESSES = (
