@@ -134,7 +134,7 @@ def test_a_line_that_nobody_can_be_told_ends_no_wait(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_locked_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="lock beside the store cannot be locked"):
+    with pytest.raises(StoreError, match=r"lock and queue in .* cannot be locked: Bad file"):
         waiting(tmp_path / "run.db")[0].take(2**20, 2**20)
 
 
@@ -309,8 +309,8 @@ def test_a_process_that_was_stopped_while_it_was_next_only_delays(tmp_path: Path
     store.close()
 
 
-def test_whoever_has_written_waits_behind_those_who_waited(tmp_path: Path) -> None:
-    """The kernel keeps a lock for nobody: who has it could take it again before the others have even woken."""
+def test_whoever_has_written_waits_behind_the_one_who_is_next(tmp_path: Path) -> None:
+    """The kernel keeps a lock for nobody: who has it could take it again before the other has even woken."""
     said = Said()
     first = SQLiteStore(tmp_path / "run.db")
     Workers(first, population=1)
@@ -409,23 +409,28 @@ def test_an_interrupt_when_a_transaction_has_just_begun_leaves_none_open(tmp_pat
     store.close()
 
 
-def test_an_interrupt_when_the_queue_has_just_been_left_lets_others_through(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_an_interrupt_at_any_place_of_the_queue_lets_others_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
     store = SQLiteStore(tmp_path / "run.db")
     Workers(store, population=1)
-    take = store._contention.take
+    flock, called = fcntl.flock, []
 
-    def interrupted(lock: int, queue: int) -> None:
-        take(lock, queue)
-        raise KeyboardInterrupt
+    def interrupted(file: int, operation: int) -> None:
+        flock(file, operation)
+        called.append(operation)
+        if len(called) == calls:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(store._contention, "take", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        store.configure({"population": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.configure({"population": 2})
     for name in ("lock", "queue"):
         with open(tmp_path / "run.db.d" / name) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where it is still held
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where it is still held
+    assert store.config() == {"population": 1}
     store.close()
 
 

@@ -117,13 +117,22 @@ class Contention:
                         bell.daemon = True
                         bell.start()
                     fcntl.flock(file, fcntl.LOCK_EX)  # without a limit of time
+            fcntl.flock(queue, fcntl.LOCK_UN)
         except OSError as error:
-            raise StoreError(f"the file {self._lock} beside the store cannot be locked: {error.strerror}") from None
+            raise StoreError(
+                f"the files {self._lock.name} and {self._queue.name} in {self._lock.parent} cannot be locked: "
+                f"{error.strerror}"
+            ) from None
         finally:
             if bell is not None:
                 bell.cancel()
-            with contextlib.suppress(OSError):  # told of above
-                fcntl.flock(queue, fcntl.LOCK_UN)
+
+    @staticmethod
+    def leave(lock: int, queue: int) -> None:
+        """Let others write; also where an interrupt came before the turn did, or when it had just come."""
+        for file in (lock, queue):
+            with contextlib.suppress(OSError):  # where there are no such locks, that is what has been told
+                fcntl.flock(file, fcntl.LOCK_UN)
 
     def tell(self) -> None:
         """Say who holds the store. That nobody can be told, for example on a pipe that was closed, ends no wait."""
@@ -134,22 +143,20 @@ class Contention:
 
     def _who(self) -> str:
         locks = _read(Path("/proc/locks"))
-        pids = self._holding(locks, self._lock, "WRITE") + self._holding(locks, self._path, "READ", "WRITE")
+        pids = self._holding(locks, self._lock, "WRITE") or self._holding(locks, self._queue, "WRITE")
+        pids += self._holding(locks, self._path, "READ", "WRITE")
         # Readers of a log are in nobody's way.
         pids += self._holding(locks, self._path.with_name(f"{self._path.name}-shm"), "WRITE")
-        if not pids:  # nobody writes, and nobody comes to: the one who is next may have been stopped
-            pids = self._holding(locks, self._queue, "WRITE")
-        return told_of([(pid, *_process(pid)) for pid in dict.fromkeys(pids)])
+        found = [pid for pid in dict.fromkeys(pids) if pid > 0 and pid != os.getpid()]
+        return told_of([(pid, *_process(pid)) for pid in found])
 
     @staticmethod
     def _holding(locks: str, path: Path, *kinds: str) -> list[int]:
-        """Other processes that can be seen from here, and hold a lock on a file."""
         try:
             file = os.stat(path)
         except OSError:
             return []
-        found = holders(locks, file.st_dev, file.st_ino, kinds)
-        return [pid for pid in found if pid > 0 and pid != os.getpid()]
+        return holders(locks, file.st_dev, file.st_ino, kinds)
 
 
 def holders(locks: str, device: int, inode: int, kinds: Iterable[str]) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sqlite3
@@ -278,8 +277,7 @@ class SQLiteStore(Ledger):
                 self._contention.take(lock, queue)
                 yield
             finally:
-                with contextlib.suppress(OSError):  # where there are no such locks, that is what has to be told
-                    fcntl.flock(lock, fcntl.LOCK_UN)
+                self._contention.leave(lock, queue)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
