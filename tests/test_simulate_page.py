@@ -17,7 +17,7 @@ def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
     [block] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "look.py").write_text(block)
     command = [sys.executable, "look.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stderr) == (0, "")
     found = re.findall(r": (\d\.\d+) after (\d+\.\d), (\d+)% busy", done.stdout)
     assert len(found) == 2

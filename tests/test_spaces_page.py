@@ -26,7 +26,7 @@ def test_an_example_runs_as_it_stands(tmp_path: Path, block: str, says: str) -> 
     (tmp_path / "train.py").write_text(block)
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "train.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr and "never read" not in done.stderr
     assert re.match(says, done.stdout), done.stdout
@@ -35,7 +35,7 @@ def test_an_example_runs_as_it_stands(tmp_path: Path, block: str, says: str) -> 
 def test_the_example_passes_the_check(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(BLOCKS[0] + '\n\ngoal = "max"\n')
     command = [sys.executable, "-m", "warren", "check", "train.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -245,14 +245,14 @@ def test_what_one_deletes_another_does_not_bring_back(
     def slow(source: Any, target: Any) -> None:
         if not reached.is_set():
             reached.set()
-            assert go_on.wait(60)
+            assert go_on.wait(240)
         real(source, target)
 
     monkeypatch.setattr(os, "rename", slow)
     first = threading.Thread(target=checkpoints.delete_all, args=(names(published[2:]),))
     second = threading.Thread(target=LocalCheckpoints(folder).delete, args=(published[0].name,))
     first.start()
-    assert reached.wait(60)
+    assert reached.wait(240)
     second.start()
     second.join(0.3)  # it cannot end now; without the lock it does
     go_on.set()

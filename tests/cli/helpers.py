@@ -56,7 +56,7 @@ def warren(folder: Path, *arguments: object, **more: str) -> "subprocess.Complet
         env=environment(**more),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 
@@ -99,7 +99,7 @@ def opened(store: Path, name: str = "default") -> Iterator[Result]:
         result.store.close()
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 240.0) -> None:
     """Poll until something holds."""
     deadline = time.monotonic() + seconds
     while not true():

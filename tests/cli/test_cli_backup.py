@@ -118,8 +118,8 @@ def test_backups_of_a_run_that_goes_on_are_whole(tmp_path: Path) -> None:
         revisions, held = [], 0
         for number in range(8):
             copy = tmp_path / f"copy-{number}.db"
-            before = _total(store)
             library.backup(store, copy)
+            before = _total(store)
             wait_until(lambda before=before: _total(store) > before + 3, "work beside a backup")  # type: ignore[misc]
             run = sound(copy)
             assert run.status == "running"
@@ -131,7 +131,7 @@ def test_backups_of_a_run_that_goes_on_are_whole(tmp_path: Path) -> None:
         assert held > 0  # what was being trained is given back in the copy, else this has shown nothing
     finally:
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert process.returncode == 130, err + out
     assert not any(path.name.startswith(("backup-", "new-")) for path in folder_of(store).iterdir())
     last = sound(copy)
@@ -220,7 +220,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path, limit: int) ->
     before, folders = everything_in(folder), folders_in(folder)
     done = subprocess.run(
         [sys.executable, "-m", "warren", "backup", "runs/toy.db", "far/copy.db"],
-        cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=240, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
     one_line(done, "cannot be copied" if limit == 40_000 else "far/copy.db")
@@ -272,7 +272,7 @@ warren.backup("runs/toy.db", "copy.db")
 @pytest.mark.parametrize("after", [2, 10**6], ids=["between checkpoints", "before the record has its name"])
 def test_a_backup_that_was_killed_is_never_taken_for_a_whole_one(folder: Path, after: int) -> None:
     command = [sys.executable, "-c", _KILLED, str(after)]
-    assert subprocess.run(command, cwd=folder, env=environment(), timeout=60, check=False).returncode == -9
+    assert subprocess.run(command, cwd=folder, env=environment(), timeout=240, check=False).returncode == -9
     one_line(here(folder, "status", "copy.db"), "no store at copy.db")
     one_line(here(folder, "run", "toy.py", "--store", "copy.db", "--workers", 1), "gone or empty")
     one_line(here(folder, "backup", "runs/toy.db", "copy.db"), "copy.db.d is there already")

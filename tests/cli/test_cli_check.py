@@ -1,5 +1,6 @@
 """`warren check`: what it prints, and how it ends."""
 
+import math
 import os
 import signal
 from pathlib import Path
@@ -11,6 +12,12 @@ FORGETFUL = COMPLETE.replace("point = Point(slot.seed)", "point = Point(slot.see
     "        member.report",
     "        mean = 0.9 * mean + point.x\n        point.x = point.x + 0.1 * mean\n        member.report",
 )
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long it takes is told where that is long, as on a busy machine."""
+    monkeypatch.setattr("warren.preflight.check._LONG", math.inf)
 
 
 def test_a_sound_file(tmp_path: Path) -> None:
@@ -84,7 +91,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
     try:
         wait_until((tmp_path / "begun").exists, "the first interval")
         os.kill(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     finally:
         if process.poll() is None:
             process.kill()
@@ -96,5 +103,6 @@ def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
 def test_it_runs_as_a_command(tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(COMPLETE)
     done = warren(tmp_path, "check", "toy.py", "--workers", 1)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert all(line.startswith("warren: an interval takes ") for line in done.stderr.splitlines())  # on a busy machine
     assert done.stdout.splitlines()[-1].startswith("no fault in 7 intervals, ")

@@ -241,7 +241,7 @@ def test_in_a_terminal_what_training_prints_stands_above_the_view_whole(tmp_path
             break
         shown += part
     os.close(controller)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=240) == 0
     text = shown.decode()
     assert text.count("said by") == 12
     assert "12/12 intervals" in text

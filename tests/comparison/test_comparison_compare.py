@@ -264,10 +264,10 @@ def test_killed_in_the_middle_of_a_run_it_comes_to_the_same(tmp_path: Path) -> N
     store = tmp_path / "c.db"
     command = [sys.executable, "-c", KILLED, str(store)]
     root = str(Path(__file__).parents[2])
-    killed = subprocess.run([*command, "kill"], cwd=root, capture_output=True, text=True, timeout=120)
+    killed = subprocess.run([*command, "kill"], cwd=root, capture_output=True, text=True, timeout=240)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert open_result(store, "pbt/0").run.total == 5
-    again = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    again = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=240)
     assert again.returncode == 0, again.stderr
     assert outcome(carry_out(store=store, workers=1)) == outcome(carry_out())
 

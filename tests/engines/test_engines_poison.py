@@ -51,7 +51,7 @@ def test_each_kind_of_failure_is_retried_rescued_and_quarantined(
     assert [row.budget for row in result.members[poisoned:]] == [5] * HEALTHY
     told = capsys.readouterr().err
     shown = subprocess.run(
-        [sys.executable, "-m", "warren", "status", str(store)], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "warren", "status", str(store)], capture_output=True, text=True, timeout=240,
         env={**os.environ, "COLUMNS": "400"},
     )  # fmt: skip
     assert shown.returncode == 0, shown.stderr
@@ -127,7 +127,7 @@ def test_deaths_without_a_member_are_told_and_end_the_run_where_they_repeat(tmp_
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "run.db")], capture_output=True, text=True, timeout=120
+        [sys.executable, str(script), str(tmp_path / "run.db")], capture_output=True, text=True, timeout=240
     )
     assert done.returncode != 0
     assert "workers died one after another without an interval, the last by exit code 5" in done.stderr

@@ -54,7 +54,7 @@ def hangs_at_first(slot: warren.Slot) -> None:
 def reads(slot: warren.Slot) -> None:
     """Starts a program that reads its input to the end."""
     for member in slot:
-        member.state = {"read": subprocess.run(["cat"], stdout=subprocess.PIPE, timeout=60).stdout.decode()}
+        member.state = {"read": subprocess.run(["cat"], stdout=subprocess.PIPE, timeout=240).stdout.decode()}
         member.report(member["lr"])
 
 
@@ -68,7 +68,7 @@ def paces(slot: warren.Slot) -> None:
         member.report(member["lr"])
 
 
-def waits_for(path: Path, seconds: float = 60.0) -> None:
+def waits_for(path: Path, seconds: float = 240.0) -> None:
     """Poll until a file is there."""
     deadline = time.monotonic() + seconds
     while not path.exists():

@@ -57,7 +57,7 @@ def assert_same(log: Log, rows: dict[int, IntervalRow], at: int, sign: float) ->
         assert bool(facts.healthy[place]) is (score is not None)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from(["max", "min"]))
 def test_facts_are_those_of_equal_progress(data: st.DataObject, goal: Any) -> None:
     """Whatever order reports come in, are taken back, or are scored late, and whenever one asks."""

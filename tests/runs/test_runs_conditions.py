@@ -148,7 +148,7 @@ def test_the_command_copes_with_members_that_have_not_the_same(tmp_path: Path) -
     def command(*arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "warren", *arguments],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            cwd=tmp_path, capture_output=True, text=True, timeout=240,
             env=environment(PYTHONPATH=str(Path(__file__).parents[2])),
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

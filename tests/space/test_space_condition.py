@@ -12,7 +12,7 @@ from warren.errors import InvalidType, InvalidValue, UnknownName, WarrenError
 from warren.space import Choice, Dimension, Float, Int, Space, When
 from warren.values import dump
 
-FAST = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+FAST = settings(max_examples=60)
 
 OPTIMIZERS: dict[str, Any] = {
     "optimizer": Choice(("sgd", "adam", "lion")),

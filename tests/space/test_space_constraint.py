@@ -15,7 +15,7 @@ from warren.errors import InvalidType, InvalidValue, UnknownName, WarrenError
 from warren.space import Choice, Constraint, Float, Int, Less, Rule, Space, Sum, When
 from warren.values import dump, load
 
-FAST = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+FAST = settings(max_examples=60)
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -15,7 +15,7 @@ from warren.errors import InvalidType, InvalidValue, WarrenError
 from warren.space import Choice, Dimension, Float, Int
 from warren.space.dimension import reflect
 
-FAST = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+FAST = settings(max_examples=80)
 
 
 def rng(seed: int = 0) -> np.random.Generator:

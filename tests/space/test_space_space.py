@@ -59,7 +59,7 @@ def test_mutation_leaves_what_shapes_the_objects() -> None:
 names = st.text("abc", min_size=1, max_size=2)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50)
 @given(st.recursive(st.just(0.5), lambda inside: st.dictionaries(names, inside, min_size=1, max_size=3), max_leaves=8))
 def test_nested_values_are_checked_as_flat_ones(tree: Any) -> None:
     if not isinstance(tree, dict):

@@ -23,7 +23,7 @@ from warren.testing.check import check
 from warren.testing.stores import Workers
 from warren.training import States
 
-SLOW = 60.0
+SLOW = 240.0
 
 
 def wait_for(true: Callable[[], Any], what: str) -> None:

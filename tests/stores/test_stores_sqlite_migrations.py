@@ -167,7 +167,7 @@ room.SQLiteStore(path, create=False).migrate()
 @pytest.mark.parametrize(("word", "number"), [("ALTER", 1), ("ALTER", 2), ("ALTER", 3), ("UPDATE", 1), ("COMMIT", 1)])
 def test_a_kill_in_the_middle_leaves_the_version_before(old: Path, word: str, number: int) -> None:
     before = rows(old)
-    killed = subprocess.run([sys.executable, "-c", _KILLED, str(old), word, str(number)], timeout=60, check=False)
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(old), word, str(number)], timeout=240, check=False)
     assert killed.returncode == -9
     assert rows(old) == before
     assert version(old) == 1

@@ -18,7 +18,7 @@ from warren.strategies.standing import donor, lottery, opponent_of, worst
 from warren.testing.strategies import Population
 
 SPACE = Space({"lr": Float(1e-5, 1.0, scale="log"), "momentum": Float(0.5, 0.999, scale="one_minus")})
-FAST = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+FAST = settings(max_examples=80)
 STRATEGIES: dict[str, Strategy] = {
     "truncation": PBT(),
     "half": PBT(exploit=Truncation(fraction=0.5, donors=1), explore=Perturb(resample=0.5)),

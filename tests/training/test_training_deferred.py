@@ -301,13 +301,13 @@ def test_death_between_a_decision_and_its_report_loses_it_with_the_interval_and_
     script.write_text(SCRIPT)
     call = [sys.executable, str(script), str(path), str(mark)]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    assert subprocess.run(call, env=environ, cwd=ROOT, timeout=120).returncode == -signal.SIGKILL
+    assert subprocess.run(call, env=environ, cwd=ROOT, timeout=240).returncode == -signal.SIGKILL
     place = (int(mark.read_text()), 3)
     died = warren.open_result(path)
     taken: list[Any] = [event for event in died.events if event.kind == "decision"]
     assert place not in [(event.member, event.body["interval"]) for event in taken]
     died.store.close()
-    assert subprocess.run(call, env=environ, cwd=ROOT, timeout=120).returncode == 0
+    assert subprocess.run(call, env=environ, cwd=ROOT, timeout=240).returncode == 0
     result = warren.open_result(path)
     assert [event.kind for event in result.events].count("lost") == 1
     assert check(result.store, result.states) == []

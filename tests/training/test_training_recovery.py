@@ -277,7 +277,7 @@ def test_changed_code_is_told_each_time(tmp_path: Path) -> None:
         script.write_text(f"import numpy as np\nimport warren\n\ndef climbing{text}\n{call}".replace(
             "INTERVALS", str(intervals)
         ))  # fmt: skip
-        done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr
         told.append(sum("has changed since the run was made" in line for line in done.stderr.splitlines()))
     assert told == [0, 1, 1]

@@ -337,7 +337,7 @@ def test_a_framework_that_the_function_itself_imports_is_seeded_too(tmp_path: An
 
     script = tmp_path / "script.py"
     script.write_text(IMPORTS_INSIDE)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=240)
     assert done.stdout == "True\n", done.stderr
 
 

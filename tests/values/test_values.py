@@ -134,7 +134,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@settings(max_examples=80)
 @given(json_values)
 def test_equal_values_have_one_text(value: Any) -> None:
     text = canonical(value)
