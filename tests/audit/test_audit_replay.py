@@ -16,6 +16,7 @@ from warren.audit import replay
 from warren.checkpoints import MemoryCheckpoints
 from warren.engines.work import work
 from warren.population import Assign, Keys, Plan, Retire, RunRow, View
+from warren.population.log import Log
 from warren.results import Result
 from warren.runs import replay as replay_store
 from warren.space import Space
@@ -173,15 +174,19 @@ def test_decisions_of_older_versions_are_counted_and_left_out(tmp_path: Path) ->
     assert "older version" in str(found)
 
 
-def test_a_run_of_many_intervals_that_grew(tmp_path: Path) -> None:
+def test_a_run_of_many_intervals_that_grew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """New members begin where everybody else has been: what they compare with is not forgotten before them."""
+    monkeypatch.setattr("warren.population.log._CROWD", 200)
+    pruned = []
+    prune = Log.prune
+    monkeypatch.setattr(Log, "prune", lambda log, floor: (pruned.append(floor), prune(log, floor))[1])
     store = tmp_path / "run.db"
     given: dict[str, Any] = {**COMMON, "intervals": 95, "store": store, "workers": 1}
-    warren.run(loops.quadratic, **{**given, "population": 44})
-    result = warren.run(loops.quadratic, **{**given, "population": 47})
-    assert len(result.intervals) > 4096
+    warren.run(loops.quadratic, **{**given, "population": 8})
+    assert max(pruned) > 64  # something has been forgotten
+    result = warren.run(loops.quadratic, **{**given, "population": 12})
     assert replay_store(store).different == ()
-    first = [row for row in result.intervals if row.member >= 44 and row.origin == "exploit"]
+    first = [row for row in result.intervals if row.member >= 8 and row.origin == "exploit"]
     assert min(row.interval for row in first) < 10
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import math
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from tests.cli.helpers import COMPLETE, here
 
 import warren
-from warren.engines.alive import Alive, Expiry
+from warren.engines.alive import Alive, Beater, Expiry
 from warren.engines.progress import Progress, Waits, allowed, cadence, marks, patience
 from warren.population import Keys, MemberRow, RunRow, WorkerRow
 from warren.runs.opening import recorded, recorded_job
@@ -288,3 +290,25 @@ def test_no_engine_reads_a_wall_clock(path: Path) -> None:
 )
 def test_the_reader_finds_wall_clocks(source: str) -> None:
     assert wall_clocks(source)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_beat_meets_a_store_that_was_closed_under_it(monkeypatch: pytest.MonkeyPatch, stopped: bool) -> None:
+    monkeypatch.setattr("warren.engines.alive._GRACE", 0.0)
+    said: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    begun, closed = threading.Event(), threading.Event()
+
+    def tick() -> None:
+        begun.set()
+        closed.wait()
+        raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+
+    with Beater(tick, 0.0) as beater:
+        begun.wait()
+        if not stopped:  # nobody has left: that is a fault, and is told
+            closed.set()
+            beater._thread.join()
+    closed.set()
+    beater._thread.join()
+    assert [one.exc_type for one in said] == ([] if stopped else [sqlite3.ProgrammingError])

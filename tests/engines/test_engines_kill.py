@@ -47,8 +47,8 @@ if __name__ == "__main__":
 """
 
 
-def start(script: Path, store: Path, workers: int) -> subprocess.Popen[bytes]:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+def start(script: Path, store: Path, workers: int, **more: str) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **more}
     return subprocess.Popen(
         [sys.executable, str(script), str(store), str(workers)], env=environ, start_new_session=True, cwd=ROOT
     )
@@ -74,8 +74,8 @@ def test_a_whole_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path:
     script.write_text(SCRIPT)
     acknowledged: set[int] = set()
     for goal in (2, 7, 8, 15, 22):
-        process = start(script, store, workers)
-        wait_until(lambda: total(store) >= goal or process.poll() is not None)  # noqa: B023
+        process = start(script, store, workers, WARREN_TEST_AWAIT=str(tmp_path / "go"))
+        wait_until(lambda: total(store) >= goal)  # noqa: B023
         assert process.poll() is None, "the run ended before it was killed"
         os.killpg(process.pid, signal.SIGKILL)  # the supervisor; workers are in groups of their own
         process.wait()
@@ -111,6 +111,7 @@ def test_a_dead_worker_of_another_terminal_frees_its_member(tmp_path: Path) -> N
         wait_until(lambda: len({row.worker for row in warren.open_result(store).intervals}) > 1)
         joined = [row for row in warren.open_result(store).store.workers() if row.pid != run.pid]
         assert len(joined) == 1
+        os.kill(joined[0].pid, signal.SIGSTOP)  # else it would leave when its supervisor has gone
         os.killpg(join.pid, signal.SIGKILL)
         os.kill(joined[0].pid, signal.SIGKILL)
         wait_until(lambda: [row.pid for row in warren.open_result(store).store.workers()] == [run.pid])

@@ -14,7 +14,7 @@ from tests.training import loops
 import warren
 from warren.engines import child
 from warren.engines.processes import Processes
-from warren.engines.progress import Waits
+from warren.engines.progress import Mark, Waits
 from warren.testing.check import check
 
 HEALTHY = 3
@@ -39,12 +39,22 @@ def test_each_kind_of_failure_is_retried_rescued_and_quarantined(
     # Each death starts a process: of those that are seen alike, one is enough where members wait for each other.
     harms = ("nan", "exception", "exit", "hang") if synchronous else loops.HARMS
     monkeypatch.setenv("WARREN_TEST_HARMS", " ".join(harms))
+    hanging = tmp_path / "hanging"
+    hanging.touch()
+    monkeypatch.setenv("WARREN_TEST_HANGING", str(hanging))
+
+    def limited(mark: Mark, limit: float, waits: Waits) -> float:
+        """Those that are slow because the machine is busy are waited for."""
+        return limit if mark[0].partition("-")[0] in hanging.read_text().split() else 600.0
+
+    monkeypatch.setattr("warren.engines.processes.allowed", limited)
+    monkeypatch.setattr(child, "oom_texts", lambda: ("", ""))  # others may be killed for memory meanwhile
     store = tmp_path / "run.db"
     poisoned = len(harms)
     result = warren.run(
         loops.poisoned, space=loops.SPACE, goal="max", population=poisoned + HEALTHY, intervals=5, workers=2, seed=3,
         store=store, synchronous=synchronous, hang=2.0, lease=3.0, strategy=warren.PBT(exploit="none"),
-        engine=Processes(Waits(least=0.0)),
+        engine=Processes(Waits(least=0.0, dump=60.0)),
     )  # fmt: skip
     assert check(result.store, result.states) == []
     assert [row.state for row in result.members] == ["quarantined"] * poisoned + ["done"] * HEALTHY

@@ -94,21 +94,25 @@ def test_a_hang_in_the_first_interval_of_a_call_is_seen_at_its_own_limit(
 ) -> None:
     monkeypatch.setenv("WARREN_TEST_ONCE", str(tmp_path / "once"))
     result = warren.run(
-        trying.hangs_at_first, **ARGUMENTS, intervals=2, store=tmp_path / "run.db", hang=1.0,
-        engine=Processes(Waits(least=2.0)),
+        trying.hangs_at_first, **ARGUMENTS, intervals=2, store=tmp_path / "run.db", hang=2.0,
+        engine=Processes(Waits(least=4.0, dump=60.0)),
     )  # fmt: skip
-    lost = losses(result)[0]  # others may be slow as well where the machine is busy
-    seconds = float(lost.partition("made no progress for ")[2].partition(" s,")[0])
-    assert seconds > 2.0 and " in hangs_at_first" in lost
+    # Others may be slow as well where the machine is busy.
+    [lost] = [loss for loss in losses(result) if " in hangs_at_first" in loss]
+    assert float(lost.partition("made no progress for ")[2].partition(" s,")[0]) >= 4.0
 
 
 def test_the_place_of_a_hang_is_known_though_user_code_took_the_dump_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WARREN_TEST_ONCE", str(tmp_path / "once"))
-    result = warren.run(trying.hangs, **ARGUMENTS, intervals=2, store=tmp_path / "run.db", hang=1.0, engine=Processes())
-    lost = losses(result)[0]  # others may be slow as well where the machine is busy
-    assert "made no progress for " in lost and "trying.py" in lost and " in hangs" in lost
+    result = warren.run(
+        trying.hangs, **ARGUMENTS, intervals=2, store=tmp_path / "run.db", hang=2.0,
+        engine=Processes(Waits(dump=60.0)),
+    )  # fmt: skip
+    # Others may be slow as well where the machine is busy.
+    [lost] = [loss for loss in losses(result) if " in hangs" in loss]
+    assert "made no progress for " in lost and "trying.py" in lost
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets the limit of another process")
@@ -148,8 +152,8 @@ def test_a_worker_that_hangs_does_not_outlive_its_supervisor_for_long(
     once = tmp_path / "once"
     process = started(tmp_path / "run.db", "hangs", hang=3.0, WARREN_TEST_ONCE=once)
     trying.waits_for(once)
+    wait_until(lambda: len(process.children(recursive=True)) == 2, "two workers")
     workers = process.children(recursive=True)
-    assert len(workers) == 2
     process.kill()
     assert psutil.wait_procs(workers, timeout=240)[1] == []
 
@@ -163,8 +167,8 @@ def test_what_user_code_starts_finds_an_empty_input(tmp_path: Path, started: Cal
 
 
 def test_ctrl_z_stops_the_workers_and_fg_lets_them_go_on(tmp_path: Path, started: Callable[..., psutil.Popen]) -> None:
-    pace = tmp_path / "pace"
-    process = started(tmp_path / "run.db", "paces", intervals=60, WARREN_TEST_PACE=pace)
+    pace, go = tmp_path / "pace", tmp_path / "go"
+    process = started(tmp_path / "run.db", "paces", intervals=60, WARREN_TEST_PACE=pace, WARREN_TEST_AWAIT=go)
     wait_until(lambda: pace.exists() and pace.stat().st_size > 5, "intervals")
     workers = process.children(recursive=True)
     assert len(workers) == 2
@@ -173,6 +177,7 @@ def test_ctrl_z_stops_the_workers_and_fg_lets_them_go_on(tmp_path: Path, started
     for worker in workers:
         wait_until(lambda: worker.status() == psutil.STATUS_STOPPED, "a worker stopped")  # noqa: B023
     os.kill(process.pid, signal.SIGCONT)
+    go.touch()
     assert process.wait(240) == 0
     result = warren.open_result(tmp_path / "run.db")
     assert losses(result) == []
@@ -187,11 +192,14 @@ def test_ctrl_z_stops_the_workers_and_fg_lets_them_go_on(tmp_path: Path, started
 def immortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Child]]:
     """The first worker that shall be ended does not end, as one that the system holds."""
     held: list[Child] = []
-    kill = Child.signal
+    kill, end = Child.signal, Child.abort
 
     def abort(child: Child, stuck: float) -> None:
+        if held and child not in held:  # another one, where the machine is busy
+            end(child, stuck)
+            return
         child.stuck = stuck
-        held.append(child)
+        held[:] = [child]
 
     def send(child: Child, number: int) -> None:
         if child not in held:
@@ -211,12 +219,12 @@ def test_a_worker_that_nothing_ends_is_given_up_and_its_member_trained_by_anothe
 ) -> None:
     monkeypatch.setenv("WARREN_TEST_ONCE", str(tmp_path / "once"))
     result = warren.run(
-        trying.hangs, **ARGUMENTS, intervals=3, store=tmp_path / "run.db", hang=1.0,
+        trying.hangs, **ARGUMENTS, intervals=3, store=tmp_path / "run.db", hang=2.0,
         engine=Processes(Waits(dump=0.1, end=0.2)),
     )  # fmt: skip
     [child] = immortal
-    lost = losses(result)[0]  # others may be slow as well where the machine is busy
-    assert f"hangs in the system, where nothing ends it (process {child.process.pid})" in lost
+    words = f"hangs in the system, where nothing ends it (process {child.process.pid})"
+    assert sum(words in lost for lost in losses(result)) == 1  # others may be slow as well where the machine is busy
     assert [(row.state, row.budget) for row in result.members] == [("done", 3)]
     assert result.store.workers() == []
 
@@ -232,11 +240,10 @@ def test_the_end_of_a_run_does_not_wait_for_a_worker_that_nothing_ends(
 
     with pytest.raises(ZeroDivisionError):
         warren.run(
-            trying.hangs, **ARGUMENTS, intervals=3, store=tmp_path / "run.db", hang=1.0, watch=watch,
+            trying.hangs, **ARGUMENTS, intervals=3, store=tmp_path / "run.db", hang=2.0, watch=watch,
             engine=Processes(Waits(dump=60.0, end=0.2)),
         )  # fmt: skip
     [child] = immortal
-    assert child.process.poll() is None
     assert f"process {child.process.pid} does not end: the system holds it" in capfd.readouterr().err
 
 

@@ -145,7 +145,8 @@ def test_a_round_is_one_transaction(go: Any, tmp_path: Path, monkeypatch: pytest
     before = SQLiteStore._write
 
     def counted(store: Any) -> Any:
-        writes["transactions"] += 1
+        if threading.current_thread().name != "warren-beat":
+            writes["transactions"] += 1
         return before(store)
 
     monkeypatch.setattr(SQLiteStore, "_write", counted)

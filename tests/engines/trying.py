@@ -34,10 +34,10 @@ def builds(slot: warren.Slot) -> None:
 
 
 def hangs(slot: warren.Slot) -> None:
-    """Hangs once, in a second interval."""
-    for member in slot:
+    """Hangs once, in the second interval of a call: in the first one nobody knows yet how long it may take."""
+    for number, member in enumerate(slot):
         member.state = {}
-        if member.budget == 1 and once():
+        if number == 1 and once():
             time.sleep(600)
         member.report(member["lr"])
 
@@ -59,9 +59,12 @@ def reads(slot: warren.Slot) -> None:
 
 
 def paces(slot: warren.Slot) -> None:
-    """Leaves a file at each interval, some 50 ms."""
+    """Leaves a mark at each interval, some 50 ms; after twenty it waits for the file that it is told of, if any."""
+    awaited = os.environ.get("WARREN_TEST_AWAIT")
     for member in slot:
         time.sleep(0.05)
+        if awaited is not None and member.budget >= 20:
+            waits_for(Path(awaited))
         with open(os.environ["WARREN_TEST_PACE"], "a") as file:
             file.write("x")
         member.state = {}

@@ -33,6 +33,7 @@ class Child:
 
     def arm(self) -> None:
         """From here on the fault may happen."""
+        signal.alarm(PATIENCE)
         self.injector.arm(self.fault)
 
     def say(self, words: Any) -> None:

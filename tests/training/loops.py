@@ -52,10 +52,16 @@ def killed(slot: warren.Slot) -> None:
 
 
 def slow(slot: warren.Slot) -> None:
-    """As `quadratic`, an interval taking some 90 ms, so that it can be met in the middle."""
+    """As `quadratic`, an interval taking some 90 ms, so that it can be met in the middle.
+
+    After ten it waits for a file where one is named, so that nobody comes too late to meet it.
+    """
     x = np.array([3.0, 0.0])
     slot.track(x=x)
+    awaited = os.environ.get("WARREN_TEST_AWAIT")
     for member in slot:
+        while awaited is not None and member.budget >= 10 and not Path(awaited).exists():
+            time.sleep(0.01)
         for _ in range(3):
             step(x, member)
             time.sleep(0.03)
@@ -81,6 +87,8 @@ def harm(kind: str) -> None:
     if kind == "segfault":
         ctypes.string_at(0)
     if kind == "hang":
+        with open(os.environ["WARREN_TEST_HANGING"], "a") as hanging:
+            hanging.write(f"{os.environ['WARREN_WORKER']}\n")
         while True:
             time.sleep(60)
 
@@ -123,13 +131,20 @@ def perishing(slot: warren.Slot) -> None:
 
 
 def waits(slot: warren.Slot) -> None:
-    """States of 100 KB. In its second interval a process waits for the file, and makes the one, that it is told of."""
+    """States of 100 KB. In its second interval a process makes a file and waits for another one that it is told of.
+
+    The first that comes so far stops itself where a third one is named, and leaves its number there.
+    """
     x = np.zeros(12_800)
     slot.track(x=x)
     made, awaited = os.environ.get("WARREN_TEST_MAKE"), os.environ.get("WARREN_TEST_AWAIT")
+    stops = os.environ.get("WARREN_TEST_STOP")
     for member in slot:
         x += member["lr"] * np.random.normal()
         if member.budget == 1:
+            if stops is not None and not Path(stops).exists():
+                Path(stops).write_text(f"{os.getpid()}")
+                os.kill(os.getpid(), signal.SIGSTOP)  # it cannot even say where it is
             if made is not None:
                 Path(made).write_text(f"{member.id}")
             while awaited is not None and not Path(awaited).exists():

@@ -182,6 +182,10 @@ class Beater:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._every):
-            # A beat that fails is tried again; a lease outlasts several. The main thread meets lasting errors.
-            with contextlib.suppress(WarrenError):
+            try:
                 self._tick()
+            except WarrenError:
+                pass  # tried again: a lease outlasts several beats, and the main thread meets lasting errors
+            except Exception:
+                if not self._stop.is_set():  # else the store was closed under it, and there is nothing left to do
+                    raise
