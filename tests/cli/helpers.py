@@ -89,6 +89,14 @@ def start(folder: Path, *arguments: object, **more: str) -> "subprocess.Popen[st
     )
 
 
+def interrupt(process: "subprocess.Popen[str]") -> None:
+    """Ctrl-C, which has been heard: two that come before the first was heard are one."""
+    os.kill(process.pid, signal.SIGINT)
+    assert process.stderr is not None
+    while "Ctrl-C again stops at once" not in (line := process.stderr.readline()):
+        assert line, "it has ended"
+
+
 @contextlib.contextmanager
 def opened(store: Path, name: str = "default") -> Iterator[Result]:
     """A run's result, whose store is closed again."""

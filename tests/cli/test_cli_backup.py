@@ -1,7 +1,6 @@
 import os
 import resource
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cli.helpers import COMPLETE, environment, here, opened, start, wait_until, warren
+from tests.cli.helpers import COMPLETE, environment, here, interrupt, opened, start, wait_until, warren
 from tests.cli.test_cli_mistakes import one_line
 
 import warren as library
@@ -103,40 +102,50 @@ def test_only_the_owner_may_read_a_copy(folder: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-INTERVALS = 150
+INTERVALS = 100
 
 
 def test_backups_of_a_run_that_goes_on_are_whole(tmp_path: Path) -> None:
-    (tmp_path / "toy.py").write_text(LARGE)
+    """Members come as far as a file is long, so that the run is never over too soon."""
+    waits = 'while member.budget >= os.path.getsize("allowed"): time.sleep(0.01)'
+    (tmp_path / "toy.py").write_text(LARGE.replace('time.sleep(float(os.environ.get("PACE", "0")))', waits))
+
+    def allow(more: int) -> None:
+        with open(tmp_path / "allowed", "a") as allowed:
+            allowed.write(more * "x")
+
+    allow(5)
     store = tmp_path / "runs" / "toy.db"
     process = start(
         tmp_path, "run", "toy.py", "--intervals", INTERVALS, "--workers", 2, "--plain",
-        PACE="0.02", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1",
+        OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1",
     )  # fmt: skip
     try:
         wait_until(lambda: _total(store) > 0, "an interval")
         revisions, held = [], 0
         for number in range(8):
             copy = tmp_path / f"copy-{number}.db"
+            allow(5)
             library.backup(store, copy)
             before = _total(store)
+            allow(5)
             wait_until(lambda before=before: _total(store) > before + 3, "work beside a backup")  # type: ignore[misc]
             run = sound(copy)
             assert run.status == "running"
             with opened(copy) as result:
                 held += any(event.kind == "lost" for event in result.events)
             revisions.append(run.revision)
-        assert process.poll() is None
         assert revisions == sorted(set(revisions))
         assert held > 0  # what was being trained is given back in the copy, else this has shown nothing
     finally:
-        process.send_signal(signal.SIGINT)
+        interrupt(process)
+        allow(INTERVALS)
         out, err = process.communicate(timeout=240)
     assert process.returncode == 130, err + out
     assert not any(path.name.startswith(("backup-", "new-")) for path in folder_of(store).iterdir())
     last = sound(copy)
     shutil.rmtree(store.parent)  # the copy needs nothing of it
-    done = warren(tmp_path, "resume", copy.name, "--workers", 2, "--plain", PACE="0")
+    done = warren(tmp_path, "resume", copy.name, "--workers", 2, "--plain")
     assert done.returncode == 0, done.stderr
     run = sound(copy)
     assert (run.status, run.total) == ("done", 4 * INTERVALS)

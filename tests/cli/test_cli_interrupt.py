@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.cli.helpers import COMPLETE, environment, opened, start, wait_until
+from tests.cli.helpers import COMPLETE, environment, interrupt, opened, start, wait_until
 from tests.cli.helpers import warren as command
 
 import warren
@@ -71,14 +71,6 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
 
 def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
-
-
-def interrupt(process: "subprocess.Popen[str]") -> None:
-    """Ctrl-C, which has been heard: two that come before the first was heard are one."""
-    os.kill(process.pid, signal.SIGINT)
-    assert process.stderr is not None
-    while "Ctrl-C again stops at once" not in (line := process.stderr.readline()):
-        assert line, "it has ended"
 
 
 def ended(process: "subprocess.Popen[str]") -> None:
