@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, settings
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that is started does not inherit it then
 
 # The same examples everywhere, and however slow the machine is.
-settings.register_profile("warren", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "warren", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("warren")
 
 HERE = Path(__file__).parent

@@ -225,7 +225,8 @@ class LockStep(RuleBasedStateMachine):
     @rule(data=st.data(), value=st.sampled_from([5.0, -5.0, math.nan]))
     def score(self, data: st.DataObject, value: float) -> None:
         pending = [row.id for row in self.memory.intervals() if row.status == "pending"]
-        self.both(lambda store: store.score(data.draw(st.sampled_from(pending)) if pending else 9999, value))
+        chosen = data.draw(st.sampled_from(pending)) if pending else 9999
+        self.both(lambda store: store.score(chosen, value))
 
     @precondition(lambda self: self.memory.kept())
     @rule(data=st.data(), held=st.booleans())

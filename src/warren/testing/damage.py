@@ -8,6 +8,7 @@ from warren.errors import CheckpointMissing, StaleLease, StaleView
 from warren.population import Assign, CheckpointRow, Log, Plan, RunRow
 from warren.state import digest, encode
 from warren.stores import Store
+from warren.testing.check import check
 from warren.testing.workers import Workers, everything
 
 
@@ -140,6 +141,21 @@ class DamageContract:
         workers.report(held, 3.0)
         after = store.member(0)
         assert (after.budget, after.origin) == (2, "continue")
+
+    def test_an_opponent_is_damaged_while_a_worker_has_the_member(self, store: Store) -> None:
+        """The worker has loaded it already; nobody else will."""
+        workers = Workers(store, population=2)
+        workers.round(1.0, 2.0)
+        met = workers.start_of(1)
+        held = workers.decide(
+            workers.claim_member(0), Assign(member=0, hyperparameters={}, via="keep", opponents=(met,)), intervals=1
+        )
+        store.damaged({met: "cut short"})
+        assert store.member(0).opponents == (met,)
+        workers.report(held, 3.0)
+        assert store.intervals()[-1].opponents == (met,)
+        assert (store.member(0).state, store.member(0).opponents) == ("waiting", ())
+        assert check(store) == []
 
     def test_what_was_collected_was_not_damaged(self, store: Store) -> None:
         """A name that is gone already, and that nobody needs, is not told of."""
