@@ -6,12 +6,15 @@ they start also where a shell has started the tests in the background, and has t
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Else torch takes every core that it sees, in several test processes at once, until some test tells it not to.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that is started does not inherit it then
 
 # The same examples everywhere, and however slow the machine is.

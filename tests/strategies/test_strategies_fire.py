@@ -592,8 +592,8 @@ def test_it_runs_on_digits(tmp_path: Path) -> None:
 
     def run(store: Path, **engine: Any) -> History:
         result = warren.run(
-            Mlp().task(), space=space(), goal="min", population=7, intervals=4, synchronous=True, store=store,
-            strategy=FIREPBT(), **engine,
+            Mlp(hidden=16, batch=90).task(), space=space(), goal="min", population=7, intervals=4, synchronous=True,
+            store=store, strategy=FIREPBT(), **engine,
         )  # fmt: skip
         assert {row.role for row in result.intervals} == {"train", "evaluator"}
         assert any(row.origin == "exploit" and row.group == EVALUATORS for row in result.intervals)

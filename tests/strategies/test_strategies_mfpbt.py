@@ -279,8 +279,8 @@ def test_it_runs_on_digits_inline_and_in_processes(tmp_path: Path) -> None:
 
     def run(store: Path, **engine: Any) -> list[Any]:
         result = warren.run(
-            Mlp().task(), space=space(), goal="min", population=8, intervals=5, synchronous=True, store=store,
-            strategy=MFPBT(frequencies=(1, 2)), **engine,
+            Mlp(hidden=16, batch=90).task(), space=space(), goal="min", population=8, intervals=5, synchronous=True,
+            store=store, strategy=MFPBT(frequencies=(1, 2)), **engine,
         )  # fmt: skip
         assert replay(store).different == ()
         rows = sorted(result.intervals, key=lambda row: (row.interval, row.member))
