@@ -28,7 +28,8 @@ def test_the_example_runs_as_it_stands_and_resumes(tmp_path: Path) -> None:
     score, held_out = (float(word) for word in done.stdout.split()[:2])
     assert score > 0.9 and held_out > 0.85
     assert "80 intervals" in done.stdout
-    bound, *_, cost = done.stderr.splitlines()
+    bound, *between, cost = done.stderr.splitlines()
+    assert all(re.match(r"warren: \d+/80 intervals", line) for line in between)  # told every few seconds
     assert bound.startswith("warren: keeps at most 26 checkpoints at a time") and cost.startswith("warren: PBT ")
     steps = json.loads((tmp_path / "schedule.json").read_text())["steps"]
     assert steps and set(steps[0]["hyperparameters"]) == {"lr", "momentum"}

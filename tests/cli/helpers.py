@@ -90,7 +90,10 @@ def start(folder: Path, *arguments: object, **more: str) -> "subprocess.Popen[st
 
 
 def interrupt(process: "subprocess.Popen[str]") -> None:
-    """Ctrl-C, which has been heard: two that come before the first was heard are one."""
+    """Ctrl-C, which has been heard: two that come before the first was heard are one.
+
+    What comes on standard error right behind the words for it may be lost to a later `communicate`.
+    """
     os.kill(process.pid, signal.SIGINT)
     assert process.stderr is not None
     while "Ctrl-C again stops at once" not in (line := process.stderr.readline()):

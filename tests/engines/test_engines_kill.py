@@ -48,7 +48,7 @@ if __name__ == "__main__":
 
 
 def start(script: Path, store: Path, workers: int, **more: str) -> subprocess.Popen[bytes]:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), **more}
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", **more}
     return subprocess.Popen(
         [sys.executable, str(script), str(store), str(workers)], env=environ, start_new_session=True, cwd=ROOT
     )
@@ -101,7 +101,7 @@ def test_a_dead_worker_of_another_terminal_frees_its_member(tmp_path: Path) -> N
         SCRIPT.replace("intervals=12", "intervals=100_000, lease=6.0")
     )  # it goes on until it is interrupted
     run = start(script, store, 1)
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     join = None
     try:
         wait_until(lambda: total(store) >= 1)

@@ -56,7 +56,7 @@ def started() -> Iterator[Callable[..., psutil.Popen]]:
         more = {name: str(value) for name, value in environ.items()}
         process = psutil.Popen(
             [sys.executable, "-c", RUN, str(store), train, str(intervals), str(hang)], cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **more}, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", **more}, start_new_session=True,
         )  # fmt: skip
         made.append((process, []))
         return process
@@ -98,7 +98,7 @@ def test_a_hang_in_the_first_interval_of_a_call_is_seen_at_its_own_limit(
         engine=Processes(Waits(least=4.0, dump=60.0)),
     )  # fmt: skip
     # Others may be slow as well where the machine is busy.
-    [lost] = [loss for loss in losses(result) if " in hangs_at_first" in loss]
+    lost = next(loss for loss in losses(result) if " in hangs_at_first" in loss)
     assert float(lost.partition("made no progress for ")[2].partition(" s,")[0]) >= 4.0
 
 
@@ -111,7 +111,7 @@ def test_the_place_of_a_hang_is_known_though_user_code_took_the_dump_away(
         engine=Processes(Waits(dump=60.0)),
     )  # fmt: skip
     # Others may be slow as well where the machine is busy.
-    [lost] = [loss for loss in losses(result) if " in hangs" in loss]
+    lost = next(loss for loss in losses(result) if " in hangs" in loss)
     assert "made no progress for " in lost and "trying.py" in lost
 
 

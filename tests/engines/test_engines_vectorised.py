@@ -280,7 +280,7 @@ def test_a_run_that_is_killed_loses_two_rounds_at_most(go: Any, tmp_path: Path) 
     script, store, orders = tmp_path / "script.py", tmp_path / "run.db", tmp_path / "kill"
     script.write_text(SCRIPT)
     orders.write_text("0 1 2 4 4 5 7")
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "WARREN_TEST_KILL": str(orders)}
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "WARREN_TEST_KILL": str(orders)}
     seen: set[int] = set()
     for order in (0, 1, 2, 4, 4, 5, 7, None):
         ended = subprocess.run([sys.executable, str(script), str(store)], env=environ, cwd=ROOT, check=False)

@@ -71,7 +71,7 @@ class Processes:
         more = {name: str(value) for name, value in environ.items()}
         process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)], text=True, cwd=ROOT, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **more}, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", **more}, start_new_session=True,
         )  # fmt: skip
         self.started.append(process)
         return process
@@ -150,7 +150,7 @@ def test_a_worker_stopped_past_its_lease_is_refused_when_it_comes_back(tmp_path:
     joined = processes.start(JOIN, store, WARREN_TEST_MAKE=here, WARREN_TEST_AWAIT=go)
     wait_until(lambda: here.exists() and here.read_text() != "", "the joined worker in the middle of an interval")
     member = int(here.read_text())
-    names = read(store, lambda result: {row.pid: row.worker for row in result.store.workers()})
+    mine = read(store, lambda result: result.intervals[0].worker)
     [zombie] = [child.pid for child in psutil.Process(joined.pid).children()]
     for pid in (joined.pid, zombie):  # the supervisor too: nobody beats for it
         freeze(pid, store)
@@ -166,8 +166,7 @@ def test_a_worker_stopped_past_its_lease_is_refused_when_it_comes_back(tmp_path:
     assert all("no sign of life for 1 s" in str(event.body) for event in lost)
     assert any((event.member, event.body["interval"]) == (member, 2) for event in lost)
     assert sum("was given to another worker" in warning for warning in result.warnings) <= len(lost)
-    [mine] = [row for row in result.intervals if (row.member, row.interval) == (member, 2)]
-    assert mine.worker != names.get(zombie)
+    assert [row.worker for row in result.intervals if (row.member, row.interval) == (member, 2)] == [mine]
     # What it published before it was refused lies there, and nobody has ever heard of it.
     files = {path.name for path in (tmp_path / "run.db.d" / "checkpoints").iterdir()}
     recorded = {row.checkpoint for row in result.intervals}
@@ -223,11 +222,12 @@ def test_the_third_interrupt_gets_out_though_the_store_is_held(
             os.kill(main.pid, signal.SIGINT)
             with pytest.raises(subprocess.TimeoutExpired):
                 main.wait(1.0)
-        while main.poll() is None:  # two that come before the first was heard are one
+        for _ in range(2):  # once more, where the first two came before one of them was heard
             os.kill(main.pid, signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                main.wait(5.0)
-        assert main.returncode != 0
+                main.wait(60)
+                break
+        assert main.poll() not in (None, 0)
         assert psutil.wait_procs(workers, timeout=240)[1] == []
 
 

@@ -309,6 +309,33 @@ def test_a_process_that_was_stopped_while_it_was_next_only_delays(tmp_path: Path
     store.close()
 
 
+def test_who_waits_is_not_blamed(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "run.db")
+    Workers(store, population=1)
+    said = Said()
+    third = SQLiteStore(tmp_path / "run.db", create=False, patience=said.patience)
+    waiter = subprocess.Popen(
+        [sys.executable, "-c", _WAITER, str(store.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert waiter.stdout is not None
+    try:
+        assert waiter.stdout.readline() == "ready\n"
+        with ThreadPoolExecutor() as pool, holder(_OURS, store.path) as process:
+            go_on(waiter)
+            assert f"process {process.pid} (" in waiter.stdout.readline()
+            written = pool.submit(third.configure, {"population": 1, "by": "the third"})
+            wait_for(lambda: said.lines, "a word about the wait")
+            assert f"process {process.pid} (" in said.lines[0] and f"process {waiter.pid} (" not in said.lines[0]
+            go_on(process)
+            written.result(SLOW)
+        assert waiter.wait(SLOW) == 0
+    finally:
+        waiter.kill()
+        waiter.communicate()
+    third.close()
+    store.close()
+
+
 def test_whoever_has_written_waits_behind_the_one_who_is_next(tmp_path: Path) -> None:
     """The kernel keeps a lock for nobody: who has it could take it again before the other has even woken."""
     said = Said()

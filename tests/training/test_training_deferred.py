@@ -300,7 +300,7 @@ def test_death_between_a_decision_and_its_report_loses_it_with_the_interval_and_
     script, path, mark = tmp_path / "script.py", tmp_path / "run.db", tmp_path / "dead"
     script.write_text(SCRIPT)
     call = [sys.executable, str(script), str(path), str(mark)]
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     assert subprocess.run(call, env=environ, cwd=ROOT, timeout=240).returncode == -signal.SIGKILL
     place = (int(mark.read_text()), 3)
     died = warren.open_result(path)

@@ -53,8 +53,8 @@ def reported(rows: Rows, held: MemberRow, report: Report, keep: Keep) -> tuple[M
         rows.add_event(EventRow(kind="quarantine", member=row.member, body=body, revision=run.revision))
     if row.next is not None and row.state == "waiting":
         row = landed(rows, row, run.revision)
-    # Its start is used again, or others than its worker will use what it refers to.
-    row = whole(rows, row) if report.status == "diverged" or row.state != "leased" else row
+    if row.state != "leased" and row.last is None:
+        row = whole(rows, row)  # else its next claim does it, and takes back what was never saved
     row = changed(row, revision=run.revision)
     rows.put_member(row, held.token)
     given_up = _collected(rows, run, held, row, old_best)

@@ -397,7 +397,7 @@ class SQLiteStore(Ledger):
                     raise StoreError(f"the store {self.path} cannot be copied to {target}: {error}") from error
 
     def close(self) -> None:
-        """Close the connection and the lock's file."""
+        """Close the connection and the files of the locks."""
         with self._mutex:
             self._files.close()
 

@@ -23,20 +23,22 @@ class Turnstile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
-        self._inherited = False
+        self._inherited = self._closed = False
         _OPEN.add(self)
 
     def descriptor(self) -> int:
         """The open file.
 
         Raises:
-            StoreError: It cannot be made, or the store came here by a fork.
+            StoreError: It cannot be made, it was closed, or the store came here by a fork.
         """
         if self._inherited:
             raise StoreError(
                 f"the store of {self.path} was opened by the process that this one was forked from, and cannot be "
                 "written to from here; open it in this process"
             )
+        if self._closed:
+            raise StoreError(f"the store of {self.path} was closed")
         if self._descriptor is None:
             folder = self.path.parent
             try:
@@ -47,7 +49,8 @@ class Turnstile:
         return self._descriptor
 
     def close(self) -> None:
-        """Close the file, where it is open."""
+        """Close the file, where it is open, for good."""
+        self._closed = True
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

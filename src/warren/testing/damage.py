@@ -157,6 +157,22 @@ class DamageContract:
         assert (store.member(0).state, store.member(0).opponents) == ("waiting", ())
         assert check(store) == []
 
+    def test_a_member_that_was_let_go_unsaved_is_mended_when_it_is_claimed(self, store: Store) -> None:
+        """What it reported since is taken back with that: nobody has its state."""
+        workers = Workers(store, population=1, limit=10, save_every=100)
+        workers.round(1.0)
+        workers.round(2.0)
+        workers.report(workers.decide(workers.claim(), intervals=4), 3.0, more=True)
+        held = store.member(0)
+        assert held.last is not None
+        store.damaged({workers.start_of(0): "cut short"})
+        workers.report(held, 4.0)
+        row = workers.claim()
+        assert (row.budget, row.last, row.origin, store.run().total) == (2, None, "fallback", 2)
+        assert check(store) == []
+        workers.report(row, 5.0)
+        assert [one.interval for one in store.intervals() if one.voided is None] == [1, 2, 3]
+
     def test_what_was_collected_was_not_damaged(self, store: Store) -> None:
         """A name that is gone already, and that nobody needs, is not told of."""
         workers = Workers(store, population=1, limit=30)
