@@ -37,9 +37,11 @@ PROCESSES = (
     "engines/test_engines_poison.py",
     "engines/test_engines_supervision.py",
     "engines/test_engines_zombies.py",
+    "runs/test_runs_conditions.py",
     "stores/test_stores_lockstep.py",
     "stores/test_stores_sqlite_contention.py",
     "stores/test_stores_sqlite_damage.py",
+    "strategies/test_strategies_combining.py",
     "strategies/test_strategies_digits.py",
     "training/test_training_retention.py",
 )
