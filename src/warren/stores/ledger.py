@@ -227,8 +227,8 @@ class Ledger(ABC):
                     fell[name].append(fallen(rows, after))
                 elif row.kept is not None and after.kept is None:
                     bare[row.kept].append(row.member)
-                if mine and after.token is not None:
-                    after = transition(after, Release())
+                if mine:  # what was found damaged before, while it was out, is seen to now
+                    after = whole(rows, after if after.token is None else transition(after, Release()))
                 if after is not row:
                     rows.put_member(changed(after, revision=revision), token if mine else None)
             for name, error in lost.items():

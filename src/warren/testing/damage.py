@@ -173,6 +173,20 @@ class DamageContract:
         workers.report(row, 5.0)
         assert [one.interval for one in store.intervals() if one.voided is None] == [1, 2, 3]
 
+    def test_a_worker_finds_another_state_damaged_when_its_start_was_already(self, store: Store) -> None:
+        """It had loaded its start before that was lost, and then met an opponent."""
+        workers = Workers(store, population=2)
+        workers.round(1.0, 2.0)
+        start, met = workers.start_of(0), workers.start_of(1)
+        held = workers.decide(
+            workers.claim_member(0), Assign(member=0, hyperparameters={}, via="keep", opponents=(met,)), intervals=1
+        )
+        store.damaged({start: "cut short"})
+        store.damaged({met: "cut short"}, str(held.token))
+        row = store.member(0)
+        assert (row.state, row.budget, row.start, row.opponents) == ("waiting", 1, None, ())
+        assert check(store) == []
+
     def test_what_was_collected_was_not_damaged(self, store: Store) -> None:
         """A name that is gone already, and that nobody needs, is not told of."""
         workers = Workers(store, population=1, limit=30)
