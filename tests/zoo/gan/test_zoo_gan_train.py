@@ -173,8 +173,8 @@ def test_it_learns():
     torch.manual_seed(0)
     noise = task.noise(500, torch.Generator().manual_seed(0))
     untrained = task.judge().distance(sampled(task.generator(), noise))
-    assert best.held_out < 0.8 * untrained
-    assert best.score > 1.2  # untrained it is 1
+    assert best.held_out < 0.6 * untrained
+    assert best.score > 1.5
 
 
 def test_the_loop_passes_the_pre_flight():

@@ -78,7 +78,7 @@ def test_it_learns_to_translate_backwards(animals: Files) -> None:
     # Sentences that it has never seen, far better than the right words in the order of the source are.
     meaning = dict(zip(WORDS, WORTE, strict=True))
     in_order = bleu([" ".join(meaning[word] for word in source.split()) for source, _ in data.test.pairs], data.test)
-    assert result.best.held_out > in_order + 10
+    assert result.best.held_out > in_order + 30
     assert bleu(translations(model, data, data.test), data.test) < 5
     result.best.load(model=model)
     assert bleu(translations(model, data, data.test), data.test) == result.best.held_out
